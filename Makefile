@@ -1,0 +1,41 @@
+# make run: from nothing to the comparison table.  make test: from nothing to all checks passed.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= covost2_otreg
+TEST_JOBS ?= 2
+
+.PHONY: run test unit lint venv bench clean
+
+run: venv
+	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
+
+test: venv lint
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup
+
+unit: venv
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/recipes
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python benchmarks/ot_solver.py
+	$(BIN)/python benchmarks/train_step.py
+
+venv: $(VENV)/.installed
+
+# pip 26.3 refuses ESPnet 202511, whose dependency ci_sdr declares a direct URL in an extra.
+# torchaudio 2.11 is the last release; it declares no bound on torch, so it is named here.
+$(VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip<26.3'
+	$(BIN)/pip install -q 'espnet==202511' 'torchaudio==2.11.0' -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) egs2/downloads egs2/*/data egs2/*/dump egs2/*/exp

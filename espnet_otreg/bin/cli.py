@@ -1,0 +1,22 @@
+"""What every command shares: logging, and errors told without a traceback."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from espnet_otreg.errors import UserError
+
+LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command's body: a UserError, a full disk or Ctrl-C becomes one line and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
+    try:
+        command()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error} (nothing half-written is kept; mend this and run again)")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: what is finished is kept; the same command goes on from there")

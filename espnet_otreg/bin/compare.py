@@ -1,0 +1,102 @@
+"""Compare scored experiments with a baseline, in and across domains."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_otreg.bin import cli
+from espnet_otreg.files import write_json, writing
+from espnet_otreg.scoring.document import (
+    replace_in_readme,
+    results_document,
+    results_json,
+    summary,
+)
+from espnet_otreg.scoring.provenance import provenance
+from espnet_otreg.scoring.results import SetName, compare, parse_systems
+from espnet_otreg.scoring.significance import SAMPLES
+from espnet_otreg.scoring.tables import main_table, plain, verdicts
+
+PROGRAM = "python -m espnet_otreg.bin.compare"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Set scored experiments side by side, with paired intervals over speakers. "
+        "Scores are read from <experiment>/<decode_tag>/<test_set>/score.json.",
+    )
+    experiments = "experiment folder; one per training seed, joined by commas"
+    parser.add_argument("--baseline", required=True, help=experiments)
+    parser.add_argument(
+        "--systems", nargs="+", required=True, help=f"to be compared: {experiments}"
+    )
+    parser.add_argument(
+        "--names", nargs="+", help="names for the table, the baseline's first (default: folders)"
+    )
+    parser.add_argument(
+        "--in_domain",
+        nargs="+",
+        default=[],
+        help="test sets like the training data (default: none)",
+    )
+    parser.add_argument(
+        "--cross_domain", nargs="+", default=[], help="test sets unlike it (default: none)"
+    )
+    parser.add_argument("--decode_tag", required=True, help="decoding folder in each experiment")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
+    parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        help="also put the table between the results markers of this file (default: no)",
+    )
+    parser.add_argument(
+        "--commands",
+        nargs="+",
+        default=[],
+        help="commands that made the experiments, to be listed (default: none)",
+    )
+    parser.add_argument(
+        "--device",
+        help="device to be named as the one of decoding and scoring (default: not named)",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help="draws of the bootstrap (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)"
+    )
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Compare, write the page and the JSON, and print the main table."""
+    given = sys.argv[1:] if cmd is None else list(cmd)
+    parser = get_parser()
+    args = parser.parse_args(given)
+    if not args.in_domain and not args.cross_domain:
+        parser.error("name at least one test set by --in_domain or --cross_domain")
+    cli.run(lambda: _compare(args, f"{PROGRAM} {shlex.join(given)}"))
+
+
+def _compare(args: argparse.Namespace, command: str) -> None:
+    systems = parse_systems([args.baseline, *args.systems], args.names)
+    sets = [SetName(name, "in-domain") for name in args.in_domain]
+    sets += [SetName(name, "cross-domain") for name in args.cross_domain]
+    comparison = compare(systems, sets, args.decode_tag, samples=args.samples, seed=args.seed)
+    facts = (comparison, provenance(command), args.commands, args.device)
+    with writing(args.output) as stream:
+        stream.write(results_document(*facts))
+    write_json(args.json, results_json(*facts))
+    if args.readme is not None:
+        replace_in_readme(args.readme, summary(comparison))
+    print(plain(main_table(comparison)))
+    print("\n".join(["", *verdicts(comparison)]).replace("**", ""))
+
+
+if __name__ == "__main__":
+    main()

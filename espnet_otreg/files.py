@@ -1,0 +1,68 @@
+"""Files that appear whole or not at all, and Kaldi's `name value` tables."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from espnet_otreg.errors import UserError
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open `path` for writing ("w" or "wb"); on any failure the old file, or none, is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with open(beside, mode, **text) as stream:  # type: ignore[call-overload]
+            yield stream
+        os.replace(beside, path)
+    except BaseException:  # Ctrl-C too must not leave the temporary file behind
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines, given without their ends."""
+    with writing(path) as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write readable JSON."""
+    write_lines(path, [json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); make it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Read `name value` lines; the value is the rest of the line and may be empty."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; it should hold one `utterance value` per line")
+    table: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error}); convert it") from error
+    for number, line in enumerate(lines, start=1):
+        name, *rest = line.split(None, 1)[:2] or [""]
+        if not name:
+            continue
+        if name in table:
+            raise UserError(f"{path}:{number}: {name!r} is there twice; remove one")
+        table[name] = rest[0].strip() if rest else ""
+    if not table:
+        raise UserError(f"{path} is empty; it should hold one `utterance value` per line")
+    return table

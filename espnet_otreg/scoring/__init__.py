@@ -1,0 +1,1 @@
+"""Scores with their uncertainty: normalised text, error counts, intervals over speakers, tables."""

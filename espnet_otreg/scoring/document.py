@@ -1,0 +1,204 @@
+"""Compose RESULTS.md, results.json and the part of a README that shows the main table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import writing
+from espnet_otreg.scoring.provenance import (
+    NOT_RECORDED,
+    Provenance,
+    TrainingRun,
+    read_training_run,
+)
+from espnet_otreg.scoring.results import Comparison
+from espnet_otreg.scoring.significance import CONFIDENCE
+from espnet_otreg.scoring.tables import (
+    Table,
+    detail_table,
+    difference_table,
+    main_table,
+    markdown,
+    set_table,
+    verdicts,
+)
+from espnet_otreg.scoring.wer import TOTAL
+
+README_BEGIN = "<!-- results:begin -->"
+README_END = "<!-- results:end -->"
+
+_READING = """\
+How to read this. Intervals and p come from a bootstrap over speakers ({samples} draws, seed
+{seed}), paired with the baseline; with several training seeds the errors of an utterance are
+averaged over the seeds first. So they speak of new speakers; how much training itself varies is
+the standard deviation after ±, and is unknown where one seed was trained. They are for one
+comparison each, not corrected for the number of comparisons in the table. "Not distinguishable"
+means that the interval includes 0, not that the systems are equal."""
+
+
+def results_document(
+    comparison: Comparison, made: Provenance, commands: Sequence[str], device: str | None
+) -> str:
+    """Write everything as one Markdown page."""
+    reading = _READING.format(samples=comparison.samples, seed=comparison.seed)
+    sections = [
+        "# Results",
+        summary(comparison),
+        reading,
+        "## What the errors are",
+        "In % of the reference words (characters where the metric is CER); `sentence` is the share "
+        "of utterances with an error, `empty` of those without any output though words were "
+        "spoken.",
+        markdown(detail_table(comparison)),
+        "## Differences from the baseline",
+        f"Points of error rate against {comparison.systems[0].name}; negative is better.",
+        markdown(difference_table(comparison)),
+        "## How this was made",
+        _facts(comparison, made, device),
+        markdown(set_table(comparison)),
+        markdown(_training_table(comparison)),
+        _commands(comparison, made, commands),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def summary(comparison: Comparison) -> str:
+    """Write the main table with what is needed to read it: also what a README shows."""
+    domains = ", ".join(f"{tested.domain} is {tested.name}" for tested in comparison.sets)
+    seeds = sorted({len(system.folders) for system in comparison.systems})
+    count = " or ".join(map(str, seeds))
+    trained = f"{count} training seeds, mean ± standard deviation"
+    if seeds == [1]:
+        trained = "one training seed, so how much training itself varies is unknown"
+    metrics = {tested.parts[TOTAL].metric for tested in comparison.sets}
+    note = (
+        "; `CER` marks languages written without spaces, `mixed` counts those in characters and "
+        "the others in words"
+        if metrics != {"WER"}
+        else ""
+    )
+    caption = (
+        f"Error rate in % of the words, lower is better; normaliser `{comparison.normaliser}`; "
+        f"{trained}; {domains}{note}. In brackets: 95 % interval of the difference over speakers, "
+        "paired."
+    )
+    return "\n\n".join([markdown(main_table(comparison)), caption, "\n".join(verdicts(comparison))])
+
+
+def results_json(
+    comparison: Comparison, made: Provenance, commands: Sequence[str], device: str | None
+) -> dict[str, Any]:
+    """Hold everything that the tables show, at full precision; rates are shares, not per cent."""
+    systems = [
+        {
+            "name": system.name,
+            "seeds": [
+                {"folder": str(folder), "run": read_training_run(folder)._asdict()}
+                for folder in system.folders
+            ],
+        }
+        for system in comparison.systems
+    ]
+    content = {
+        "made": {**made._asdict(), "commands": list(commands), "device": device},
+        "normaliser": comparison.normaliser,
+        "decode_tag": comparison.decode_tag,
+        "bootstrap": {
+            "resampled": "speakers",
+            "samples": comparison.samples,
+            "seed": comparison.seed,
+            "confidence": CONFIDENCE,
+        },
+        "baseline": comparison.systems[0].name,
+        "systems": systems,
+        "test_sets": [_set_json(comparison, index) for index in range(len(comparison.sets))],
+    }
+    return _plain(content)
+
+
+def replace_in_readme(path: Path, text: str) -> None:
+    """Put `text` between the two markers of a README."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; it should hold {README_BEGIN} and {README_END}")
+    content = path.read_text(encoding="utf-8")
+    begin, end = content.find(README_BEGIN), content.find(README_END)
+    if content.count(README_BEGIN) != 1 or content.count(README_END) != 1 or end < begin:
+        raise UserError(
+            f"{path} should hold the line {README_BEGIN} once and after it {README_END} once; "
+            f"it has {content.count(README_BEGIN)} and {content.count(README_END)}"
+        )
+    head = content[: begin + len(README_BEGIN)]
+    with writing(path) as stream:
+        stream.write(f"{head}\n\n{text.strip()}\n\n{content[end:]}")
+
+
+def _facts(comparison: Comparison, made: Provenance, device: str | None) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    lines = [
+        f"- Made {made.date}, git {made.git}",
+        f"- Versions: {versions}",
+        f"- Normaliser `{comparison.normaliser}`, decoding `{comparison.decode_tag}`",
+    ]
+    if device is not None:
+        lines.append(f"- Device: {device}")
+    return "\n".join(lines)
+
+
+def _training_table(comparison: Comparison) -> Table:
+    header = ["system", "experiment", "started", "device", "seed", "training time"]
+    rows = []
+    for system in comparison.systems:
+        for folder in system.folders:
+            run = read_training_run(folder)
+            facts = (run.started, run.device, run.seed)
+            known = [NOT_RECORDED if fact is None else str(fact) for fact in facts]
+            rows.append([system.name, str(folder), *known, _duration(run)])
+    return Table(header, rows, text_columns=4)
+
+
+def _commands(comparison: Comparison, made: Provenance, commands: Sequence[str]) -> str:
+    trained = [read_training_run(f).command for s in comparison.systems for f in s.folders]
+    unique = dict.fromkeys([*commands, *(c for c in trained if c is not None), made.command])
+    return "\n".join(["```sh", *unique, "```"])
+
+
+def _duration(run: TrainingRun) -> str:
+    if run.wall_time_s is None:
+        return NOT_RECORDED
+    minutes, seconds = divmod(round(run.wall_time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    unfinished = " (unfinished)" if run.finished is False else ""
+    return f"{hours}:{minutes:02d}:{seconds:02d}{unfinished}"
+
+
+def _set_json(comparison: Comparison, index: int) -> dict[str, Any]:
+    tested = comparison.sets[index]
+    parts = {}
+    for language, part in tested.parts.items():
+        results = {}
+        for system, result in zip(comparison.systems, part.results, strict=True):
+            difference = result.difference
+            results[system.name] = {
+                **result._asdict(),
+                "interval": result.interval._asdict(),
+                "difference": difference
+                and {
+                    "absolute": difference.absolute._asdict(),
+                    "relative": difference.relative._asdict(),
+                    "p": difference.p,
+                    "verdict": difference.verdict,
+                },
+            }
+        parts[language] = {**part._asdict(), "results": results}
+    return {"name": tested.name, "domain": tested.domain, "parts": parts}
+
+
+def _plain(value: Any) -> Any:
+    """Turn nan, which JSON does not know, into null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

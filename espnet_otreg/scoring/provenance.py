@@ -1,0 +1,90 @@
+"""Where numbers come from: code version, package versions, and the record of each training."""
+
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_json
+
+NOT_RECORDED = "not recorded"
+UNKNOWN = "unknown"
+
+_PACKAGES = ("espnet_otreg", "espnet", "torch", "jiwer", "numpy")
+# Reports and their side files are made by the runs that they describe: they do not count as edits.
+_NOT_CODE = (":(top)", ":(top,exclude)*.md", ":(top,exclude)*results.json")
+
+
+class Provenance(NamedTuple):
+    """What a table was made with."""
+
+    date: str
+    git: str  # hash, with -dirty when code or configuration was edited
+    versions: dict[str, str]
+    command: str
+
+
+class TrainingRun(NamedTuple):
+    """The `run.json` that training leaves in an experiment folder; None is not recorded."""
+
+    command: str | None = None
+    wall_time_s: float | None = None
+    device: str | None = None
+    seed: int | None = None
+    started: str | None = None
+    finished: bool | None = None
+
+
+def provenance(command: str) -> Provenance:
+    """Describe this moment and this code."""
+    return Provenance(
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        git=git_version(Path(__file__).parent),
+        versions=package_versions(),
+        command=command,
+    )
+
+
+def git_version(folder: Path) -> str:
+    """Name the commit that `folder` is at, or `unknown` outside a repository."""
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return UNKNOWN
+    edited = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *_NOT_CODE)
+    return f"{commit}-dirty" if edited else commit
+
+
+def package_versions() -> dict[str, str]:
+    """Look versions up without importing the packages."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def read_training_run(folder: Path) -> TrainingRun:
+    """Read `run.json`; a missing file or key is not an error, a broken file is."""
+    path = folder / "run.json"
+    if not path.is_file():
+        return TrainingRun()
+    content = read_json(path)
+    run = TrainingRun(**{key: content.get(key) for key in TrainingRun._fields})
+    if not isinstance(run.wall_time_s, int | float | None):
+        raise UserError(f"{path}: wall_time_s should be seconds, not {run.wall_time_s!r}")
+    return run
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,170 @@
+"""How sure an error rate or a difference is: a bootstrap over speakers.
+
+Utterances of one speaker share voice and microphone, so speakers are drawn, not utterances.
+All systems are judged on the same draws, which is what pairs them. With several training seeds
+the error counts of an utterance are averaged over the seeds before drawing, so that an interval
+speaks of new speakers; how much training varies is the standard deviation over seeds, beside it.
+
+The interval is the percentile interval with its levels widened for few speakers, as Student's t
+is wider than the normal curve (expanded percentile interval, Hesterberg 2015, arXiv:1411.5279);
+p inverts that interval. With many speakers both are the plain percentile bootstrap.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from espnet_otreg.errors import UserError
+
+Array = NDArray[np.float64]
+
+SAMPLES = 10_000
+CONFIDENCE = 0.95
+FEWEST_SPEAKERS = 5  # with fewer the draws are too coarse for 95 %: 4 speakers give 35 of them
+FEW_SPEAKERS = 10  # below this, tables ask the reader for care
+_CELLS_AT_ONCE = 2_000_000  # bounds the memory of a block of draws
+
+
+class Interval(NamedTuple):
+    """A figure and where it probably lies; the bounds are nan where they cannot be told."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A system minus the baseline: negative is better."""
+
+    absolute: Interval
+    relative: Interval  # as a share of the baseline's rate
+    p: float  # two-sided; nan with fewer than FEWEST_SPEAKERS
+    confidence: float  # of both intervals
+
+    @property
+    def verdict(self) -> str:
+        """Say in one phrase what the difference allows to be said."""
+        interval = self.absolute
+        if math.isnan(interval.low):
+            return "no interval"
+        if interval.value == interval.low == interval.high == 0:
+            return "identical"
+        # Both are asked for: with few speakers or draws they can part by a hair.
+        excludes_zero = interval.low > 0 or interval.high < 0
+        if not excludes_zero or self.p >= 1 - self.confidence:
+            return "not distinguishable"
+        return "better" if interval.value < 0 else "worse"
+
+
+class Resampled(NamedTuple):
+    """Error rates of several systems on the same draws of speakers."""
+
+    rates: Array  # (systems,) as observed
+    draws: Array  # (samples, systems)
+    speakers: int
+
+
+def resample_speakers(
+    errors: ArrayLike,
+    words: ArrayLike,
+    speakers: Sequence[str],
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Resampled:
+    """Draw as many speakers as there are, with replacement, `samples` times.
+
+    `errors` is (systems, utterances), or (utterances,) for one system; `words`, the reference
+    length, is (utterances,) and the same for all systems.
+    """
+    errors_per_system = np.atleast_2d(np.asarray(errors, dtype=np.float64))
+    counts = np.vstack([errors_per_system, np.asarray(words, dtype=np.float64)]).T  # (N, S + 1)
+    if len(counts) != len(speakers):
+        raise ValueError(f"counts for {len(counts)} utterances, but {len(speakers)} speakers")
+    if samples < 1:
+        raise UserError(f"the bootstrap needs at least 1 sample, not {samples}")
+    names, index = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    columns = [np.bincount(index, column, len(names)) for column in counts.T]
+    sums = np.stack(columns, axis=1).astype(np.float64)  # (K, S + 1)
+    return Resampled(
+        rates=_rates(sums.sum(axis=0)[None])[0],
+        draws=_rates(_drawn_sums(sums, samples, np.random.default_rng(seed))),
+        speakers=len(names),
+    )
+
+
+def rate_interval(
+    resampled: Resampled, system: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """Say where one system's error rate lies."""
+    draws = resampled.draws[:, system]
+    return _interval(float(resampled.rates[system]), draws, resampled.speakers, confidence)
+
+
+def paired_difference(
+    resampled: Resampled, system: int, baseline: int = 0, confidence: float = CONFIDENCE
+) -> Difference:
+    """Compare a system with the baseline, draw by draw."""
+    # Counts averaged over seeds are not whole numbers: rounding keeps equal systems equal.
+    rate, rates = resampled.rates[system], resampled.draws[:, system]
+    base, bases = resampled.rates[baseline], resampled.draws[:, baseline]
+    value, values = round(float(rate - base), 12), np.round(rates - bases, 12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(bases > 0, values / bases, np.nan)
+    share = value / float(base) if base > 0 else math.nan
+    return Difference(
+        absolute=_interval(value, values, resampled.speakers, confidence),
+        relative=_interval(share, shares, resampled.speakers, confidence),
+        p=_two_sided_p(values, resampled.speakers),
+        confidence=confidence,
+    )
+
+
+def _drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Array:
+    clusters = len(sums)
+    block = max(1, _CELLS_AT_ONCE // clusters)
+    drawn = []
+    for start in range(0, samples, block):
+        rows = min(block, samples - start)
+        chosen = generator.integers(clusters, size=(rows, clusters))
+        chosen += clusters * np.arange(rows)[:, None]
+        times = np.bincount(chosen.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        drawn.append(times.astype(np.float64) @ sums)
+    return np.concatenate(drawn)
+
+
+def _rates(sums: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], np.nan)
+
+
+def _interval(value: float, draws: Array, speakers: int, confidence: float) -> Interval:
+    draws = draws[~np.isnan(draws)]  # a draw without any reference word says nothing
+    if speakers < FEWEST_SPEAKERS or not len(draws) or math.isnan(value):
+        return Interval(value, math.nan, math.nan)
+    from scipy.special import stdtrit  # here, so that scoring alone starts fast
+
+    quantile = float(stdtrit(speakers - 1, (1 - confidence) / 2))
+    tail = NormalDist().cdf(math.sqrt(speakers / (speakers - 1)) * quantile)
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def _two_sided_p(differences: Array, speakers: int) -> float:
+    differences = differences[~np.isnan(differences)]
+    if speakers < FEWEST_SPEAKERS or not len(differences):
+        return math.nan
+    from scipy.special import stdtr
+
+    # One is added because the observed sample is itself a possible draw: p is never 0.
+    below = (np.count_nonzero(differences <= 0) + 1) / (len(differences) + 1)
+    above = (np.count_nonzero(differences >= 0) + 1) / (len(differences) + 1)
+    tail = min(below, above)
+    if tail >= 0.5:
+        return 1.0
+    quantile = NormalDist().inv_cdf(tail) * math.sqrt((speakers - 1) / speakers)
+    return float(2 * stdtr(speakers - 1, quantile))

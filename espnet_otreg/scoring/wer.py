@@ -1,0 +1,216 @@
+"""Word and character errors per utterance, summed per language and in total.
+
+A corpus rate is the sum of errors over the sum of reference units, never a mean of rates.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import jiwer
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.normalise import get_normaliser
+
+TOTAL = "total"
+UNKNOWN_LANGUAGE = "und"
+
+# Written without spaces between words, so that a word error rate means little:
+# Chinese and its relatives, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha.
+CHARACTER_LANGUAGES = frozenset(
+    ["zh", "cmn", "yue", "wuu", "nan", "ja", "th", "lo", "km", "my", "bo", "dz"]
+)
+
+
+@cache
+def scored_in_characters(language: str) -> bool:
+    """Tell whether CER is the figure to read; codes such as `zh-CN` and `cmn_hans_cn` count."""
+    return re.split("[-_]", language.lower())[0] in CHARACTER_LANGUAGES
+
+
+class Counts(NamedTuple):
+    """The outcome of aligning hypotheses with references."""
+
+    reference: int  # words or characters in the references
+    hits: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions together."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float | None:
+        """Errors per reference unit; None when there is no reference unit at all."""
+        return self.errors / self.reference if self.reference else None
+
+
+class Utterance(NamedTuple):
+    """One scored utterance; the texts are normalised."""
+
+    name: str
+    speaker: str
+    language: str
+    words: Counts
+    characters: Counts
+    reference: str
+    hypothesis: str
+
+    @property
+    def primary(self) -> Counts:
+        """Counts in the unit that suits the language."""
+        return self.characters if scored_in_characters(self.language) else self.words
+
+
+class Summary(NamedTuple):
+    """One language of a test set, or all of it."""
+
+    metric: str  # WER, CER, or mixed: words, but characters where a language has no spaces
+    primary: Counts  # in the unit that the metric names
+    words: Counts
+    characters: Counts
+    utterances: int
+    speakers: int
+    wrong_utterances: int
+    empty_hypotheses: int  # of utterances whose reference is not empty
+    empty_references: int  # every hypothesis word there is an insertion
+
+    @property
+    def sentence_error_rate(self) -> float:
+        """Share of utterances with any error."""
+        return self.wrong_utterances / self.utterances
+
+    @property
+    def empty_share(self) -> float:
+        """Share of utterances with an empty hypothesis where words were spoken."""
+        return self.empty_hypotheses / self.utterances
+
+
+def count_errors(reference: str, hypothesis: str) -> Counts:
+    """Align two normalised texts by words."""
+    if not reference:  # jiwer 3 refuses an empty reference
+        return Counts(0, 0, 0, 0, len(hypothesis.split()))
+    out = jiwer.process_words(reference, hypothesis)
+    length = out.hits + out.substitutions + out.deletions
+    return Counts(length, out.hits, out.substitutions, out.deletions, out.insertions)
+
+
+def count_character_errors(reference: str, hypothesis: str, language: str) -> Counts:
+    """Align two normalised texts by characters; spaces count where the language has them."""
+    if scored_in_characters(language):
+        reference, hypothesis = reference.replace(" ", ""), hypothesis.replace(" ", "")
+    if not reference:
+        return Counts(0, 0, 0, 0, len(hypothesis))
+    out = jiwer.process_characters(reference, hypothesis)
+    length = out.hits + out.substitutions + out.deletions
+    return Counts(length, out.hits, out.substitutions, out.deletions, out.insertions)
+
+
+def score(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    *,
+    normaliser: str,
+    speakers: Mapping[str, str] | None = None,
+    languages: Mapping[str, str] | None = None,
+) -> list[Utterance]:
+    """Score every utterance; the keys of all tables are utterance names and must agree.
+
+    Without `speakers` each utterance is its own speaker.
+    """
+    _check_same_names("hypotheses", references, hypotheses)
+    for what, table in (("utt2spk", speakers), ("utt2lang", languages)):
+        if table is not None:
+            _check_same_names(what, references, table, extra_allowed=True)
+            _check_one_word(what, {name: table[name] for name in references})
+    normalise = get_normaliser(normaliser)
+    scored = []
+    for name in references:
+        language = languages[name] if languages is not None else UNKNOWN_LANGUAGE
+        reference = normalise(references[name], language)
+        hypothesis = normalise(hypotheses[name], language)
+        scored.append(
+            Utterance(
+                name,
+                speakers[name] if speakers is not None else name,
+                language,
+                count_errors(reference, hypothesis),
+                count_character_errors(reference, hypothesis, language),
+                reference,
+                hypothesis,
+            )
+        )
+    if not any(utterance.primary.reference for utterance in scored):
+        raise UserError(
+            f"none of the {len(scored)} references has a word left after the normaliser "
+            f"'{normaliser}', so there is no error rate; check the reference text"
+        )
+    return scored
+
+
+def summarise(utterances: Sequence[Utterance]) -> dict[str, Summary]:
+    """Sum up each language, in alphabetical order, and then everything as `total`."""
+    names = sorted({utterance.language for utterance in utterances})
+    if TOTAL in names:
+        raise UserError(f"a language may not be called '{TOTAL}'; rename it in utt2lang")
+    parts = {name: [u for u in utterances if u.language == name] for name in names}
+    return {name: _summary(part) for name, part in {**parts, TOTAL: utterances}.items()}
+
+
+def metric_of(languages: Iterable[str]) -> str:
+    """Name the figure that suits these languages together: WER, CER or mixed."""
+    units = {scored_in_characters(language) for language in languages}
+    return "mixed" if len(units) == 2 else "CER" if units == {True} else "WER"
+
+
+def _summary(utterances: Sequence[Utterance]) -> Summary:
+    return Summary(
+        metric=metric_of(u.language for u in utterances),
+        primary=_sum(u.primary for u in utterances),
+        words=_sum(u.words for u in utterances),
+        characters=_sum(u.characters for u in utterances),
+        utterances=len(utterances),
+        speakers=len({u.speaker for u in utterances}),
+        wrong_utterances=sum(u.primary.errors > 0 for u in utterances),
+        empty_hypotheses=sum(bool(u.reference) and not u.hypothesis for u in utterances),
+        empty_references=sum(not u.reference for u in utterances),
+    )
+
+
+def _sum(counts: Iterable[Counts]) -> Counts:
+    sums: Counter[str] = Counter()
+    for one in counts:
+        sums.update(one._asdict())
+    return Counts(*(sums[field] for field in Counts._fields))
+
+
+def _check_one_word(what: str, table: Mapping[str, str]) -> None:
+    wrong = [name for name, value in table.items() if len(value.split()) != 1]
+    if wrong:
+        raise UserError(
+            f"{what} should give each utterance one word without spaces, but for {wrong[0]} it is "
+            f"{table[wrong[0]]!r} ({len(wrong)} such lines); mend the data directory"
+        )
+
+
+def _check_same_names(
+    what: str, expected: Mapping[str, str], given: Mapping[str, str], extra_allowed: bool = False
+) -> None:
+    missing = [name for name in expected if name not in given]
+    extra = [] if extra_allowed else [name for name in given if name not in expected]
+    if not missing and not extra:
+        return
+    parts = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for names, kind in ((missing, "missing"), (extra, "not in the reference"))
+        if names
+    ]
+    raise UserError(
+        f"{what} and the {len(expected)} reference utterances do not match: {'; '.join(parts)}. "
+        "Make them again from the same data directory"
+    )

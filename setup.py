@@ -1,0 +1,40 @@
+"""Install espnet_otreg: an ESPnet plugin that aligns speech with text by optimal transport."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+MINI = ["espeakng-loader>=0.2", "tqdm"]
+
+setup(
+    name="espnet_otreg",
+    version="0.1.0",
+    description="Optimal-transport regularised speech recognition for ESPnet",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["espnet_otreg", "espnet_otreg.*"]),
+    package_data={"espnet_otreg": ["py.typed"]},
+    install_requires=[
+        "espnet>=202511",
+        "numpy",
+        "scipy",
+        "torch",
+        "torchaudio",
+        "sentencepiece",
+        "jiwer>=3",
+        "pyyaml",
+        "soundfile>=0.12",
+    ],
+    extras_require={
+        "mini": MINI,
+        "slm": ["transformers", "peft"],
+        "report": ["jinja2", "matplotlib"],
+        "test": [
+            *MINI,
+            *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
+        ],
+        "bench": ["POT", "geomloss"],
+    },
+)

@@ -1,0 +1,151 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from espnet_otreg.bin import compare, score
+from espnet_otreg.files import read_json
+
+TAG = "decode_x"
+REFERENCES = {"b_u": "Hello, world!", "a_u": "good morning to you", "c_u": "你好吗"}
+
+
+def compare_arguments(experiments, *more):
+    return [
+        *("--baseline", experiments[0], "--systems", *experiments[1:]),
+        *("--names", "stock", "OTReg", "--decode_tag", TAG, "--samples", "500"),
+        *("--in_domain", "covost2_test", "--cross_domain", "fleurs_test"),
+        *("--output", "exp/RESULTS.md", "--json", "exp/results.json", *more),
+    ]
+
+
+@pytest.fixture
+def decoded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dump").mkdir()
+    tables = {
+        "text": REFERENCES,
+        "utt2spk": {name: name[0] for name in REFERENCES},
+        "utt2lang": {"b_u": "en", "a_u": "en", "c_u": "zh"},
+    }
+    for file, table in tables.items():
+        lines = [f"{name} {value}\n" for name, value in table.items()]
+        (tmp_path / "dump" / file).write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "text").write_text("a_u good mourning you\nb_u\nc_u 你好吧\n", encoding="utf-8")
+    return ["--ref", "dump", "--hyp", "text", "--output", "out/score.json"]
+
+
+def test_score_writes_and_prints_the_corpus_rates(decoded, capsys):
+    score.main(decoded)
+    content = read_json(Path("out/score.json"))
+    assert content["normaliser"] == "basic"
+    assert content["languages"]["en"]["words"] == {
+        **{"reference": 6, "hits": 2, "substitutions": 1, "deletions": 3, "insertions": 0},
+        "error_rate": pytest.approx(4 / 6),
+    }
+    assert content["languages"]["zh"]["error_rate"] == pytest.approx(1 / 3)
+    assert content["total"]["metric"] == "mixed"
+    assert content["total"]["error_rate"] == pytest.approx(5 / 9)
+    assert content["total"]["empty_hypothesis_share"] == pytest.approx(1 / 3)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[3][:6] == ["en", "WER", "2", "2", "6", "66.67"]
+
+
+def test_score_takes_another_normaliser_and_another_language_table(decoded, capsys):
+    Path("langs").write_text("a_u x\nb_u x\nc_u x\n")
+    score.main([*decoded, "--normaliser", "none", "--languages", "langs"])
+    content = read_json(Path("out/score.json"))
+    assert (content["normaliser"], list(content["languages"])) == ("none", ["x"])
+    assert "normaliser none" in capsys.readouterr().out
+
+
+def test_score_without_speakers_and_languages_says_what_it_assumes(decoded, tmp_path, caplog):
+    (tmp_path / "dump/utt2spk").unlink()
+    (tmp_path / "dump/utt2lang").unlink()
+    score.main(decoded)
+    content = read_json(Path("out/score.json"))
+    assert (content["total"]["speakers"], list(content["languages"])) == (3, ["und"])
+    assert "a speaker of its own" in caplog.text
+    assert "one language" in caplog.text
+
+
+def test_score_ends_with_one_line_when_an_utterance_is_missing(decoded, tmp_path):
+    (tmp_path / "text").write_text("a_u good\n")
+    with pytest.raises(SystemExit, match=r"error: .* 2 missing \(b_u, c_u\)"):
+        score.main(decoded)
+    assert not (tmp_path / "out").exists()
+
+
+def test_score_wants_a_json_name(decoded):
+    with pytest.raises(SystemExit, match=r"should end in \.json, not out/score"):
+        score.main([*decoded, "--output", "out/score"])
+
+
+def test_compare_writes_page_and_json_and_prints_the_table(experiments, capsys):
+    compare.main(compare_arguments(experiments, "--commands", "./run.sh", "--device", "cpu x2"))
+    out = capsys.readouterr().out
+    assert "in-domain total" in out.splitlines()[0]
+    assert out.splitlines()[3].startswith("OTReg")
+    content = read_json(Path("exp/results.json"))
+    across = content["test_sets"][1]["parts"]["total"]["results"]["OTReg"]
+    assert across["seed_rates"] == pytest.approx([0.35, 0.25])
+    assert across["difference"]["absolute"]["high"] == pytest.approx(-0.15)
+    assert content["systems"][0]["seeds"][0]["run"]["seed"] == 1
+    assert content["systems"][1]["seeds"][1]["folder"] == "exp/ot_2"
+    page = Path("exp/RESULTS.md").read_text(encoding="utf-8")
+    assert "| stock  | exp/base   | not recorded | cpu          |" in page
+    for fact in ("1:02:05", "./run.sh --seed 1", "- Device: cpu x2", "`basic`", "git ", "jiwer "):
+        assert fact in page
+    assert "espnet_otreg.bin.compare --baseline exp/base" in page
+
+
+def test_compare_puts_the_table_into_a_readme_and_can_do_so_again(experiments, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = "<!-- results:begin -->", "<!-- results:end -->"
+    readme.write_text(f"# A\n{begin}\nold\n{end}\n# B\n")
+    compare.main(compare_arguments(experiments, "--readme", "README.md"))
+    once = readme.read_text()
+    assert once.startswith(f"# A\n{begin}\n\n| system")
+    assert once.endswith(f"\n\n{end}\n# B\n")
+    assert "old" not in once
+    assert "cross-domain (fleurs_test): better, −15.00" in once
+    compare.main(compare_arguments(experiments, "--readme", "README.md"))
+    assert readme.read_text() == once
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no markers",
+        "<!-- results:begin -->",
+        "<!-- results:end --> <!-- results:begin -->",
+        "<!-- results:begin --> <!-- results:begin --> <!-- results:end -->",
+    ],
+)
+def test_a_readme_with_wrong_markers_is_left_alone(experiments, tmp_path, content):
+    (tmp_path / "README.md").write_text(content)
+    with pytest.raises(SystemExit, match="results:begin"):
+        compare.main(compare_arguments(experiments, "--readme", "README.md"))
+    assert (tmp_path / "README.md").read_text() == content
+
+
+def test_compare_names_the_score_that_is_not_there(experiments):
+    with pytest.raises(SystemExit, match=r"error: exp/none/decode_x/.*score\.json does not exist"):
+        compare.main(compare_arguments([experiments[0], "exp/none"]))
+
+
+def test_compare_without_a_test_set_is_a_usage_error(capsys):
+    arguments = ["--baseline", "a", "--systems", "b", "--decode_tag", "x"]
+    with pytest.raises(SystemExit):
+        compare.main([*arguments, "--output", "o.md", "--json", "o.json"])
+    assert "--in_domain or --cross_domain" in capsys.readouterr().err
+
+
+def test_commands_start_without_torch_and_espnet():
+    code = (
+        "import sys, espnet_otreg.bin.score, espnet_otreg.bin.compare\n"
+        "print(sorted({'torch', 'espnet', 'espnet2'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

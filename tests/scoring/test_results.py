@@ -1,0 +1,117 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.results import SetName, compare, parse_systems
+from espnet_otreg.scoring.wer import TOTAL
+
+TAG = "decode_x"
+SETS = [SetName("covost2_test", "in-domain"), SetName("fleurs_test", "cross-domain")]
+
+
+def run(folders, sets=SETS):
+    return compare(parse_systems(folders, None), sets, TAG, samples=500)
+
+
+def test_folders_joined_by_commas_are_seeds_of_one_system():
+    systems = parse_systems(["exp/a", "exp/b1,exp/b2"], ["stock", "OT"])
+    assert [system.name for system in systems] == ["stock", "OT"]
+    assert systems[1].folders == (Path("exp/b1"), Path("exp/b2"))
+    assert [system.name for system in parse_systems(["exp/a", "exp/b"], None)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "message"),
+    [
+        (["a", "b"], ["one"], "2 experiments but 1 names"),
+        (["a", ","], None, "is empty"),
+        (["a", "b,a"], None, "same folder is given twice: a"),
+        (["a", "b"], ["x", "x"], "same name is given twice: x"),
+    ],
+)
+def test_systems_that_cannot_be_told_apart_are_refused(folders, names, message):
+    with pytest.raises(UserError, match=message):
+        parse_systems(folders, names)
+
+
+def test_rates_are_means_over_seeds_with_their_deviation(experiments):
+    comparison = run(experiments)
+    base, system = comparison.sets[1].parts[TOTAL].results
+    assert (base.interval.value, base.deviation) == (pytest.approx(0.45), None)
+    assert system.seed_rates == pytest.approx((0.35, 0.25))
+    assert system.interval.value == pytest.approx(0.30)
+    assert system.deviation == pytest.approx(0.05 * math.sqrt(2))
+    assert system.substitutions == pytest.approx(0.30)
+    assert (system.deletions, system.insertions, system.empty_share) == (0, 0, 0)
+    assert system.sentence_error_rate == 1
+
+
+def test_difference_is_paired_by_speaker(experiments):
+    # Averaged over seeds every speaker gains 1.5 words of 10: nothing is left to vary.
+    across = run(experiments).sets[1].parts[TOTAL].results[1].difference
+    assert across.absolute == pytest.approx((-0.15, -0.15, -0.15))
+    assert across.relative.value == pytest.approx(-0.15 / 0.45)
+    assert across.verdict == "better"
+    # In domain speakers move by 1 and 0: intervals have a width.
+    within = run(experiments).sets[0].parts[TOTAL].results[1].difference
+    assert within.absolute.value == pytest.approx(0.025 + 0.0)
+    assert within.absolute.low < within.absolute.value < within.absolute.high
+
+
+def test_seeds_pair_one_by_one_when_there_are_as_many(tmp_path, make_experiment):
+    wrong = {"a1": [4], "a2": [2], "b1": [3], "b2": [3]}
+    folders = {
+        name: make_experiment(tmp_path / name, {"fleurs_test": w}) for name, w in wrong.items()
+    }
+    pair = [f"{folders['a1']},{folders['a2']}", f"{folders['b1']},{folders['b2']}"]
+    result = run(pair, SETS[1:]).sets[0].parts[TOTAL].results[1]
+    assert result.seed_differences == pytest.approx((-0.1, 0.1))
+    assert result.difference.verdict == "identical"
+    unequal = run([pair[0], folders["b1"]], SETS[1:]).sets[0].parts[TOTAL].results[1]
+    assert unequal.seed_differences == ()
+
+
+def test_every_language_of_every_set_is_a_part(experiments):
+    comparison = run(experiments)
+    assert [list(tested.parts) for tested in comparison.sets] == [
+        ["en", "es", TOTAL],
+        ["en", "fr", TOTAL],
+    ]
+    sizes = [(p.utterances, p.speakers, p.words) for p in comparison.sets[0].parts.values()]
+    assert sizes == [(6, 6, 60), (6, 6, 60), (12, 12, 120)]
+
+
+def test_three_systems_are_all_judged_against_the_first(tmp_path, make_experiment):
+    folders = [
+        make_experiment(tmp_path / name, {"fleurs_test": [errors]})
+        for name, errors in (("base", 4), ("worse", 5), ("best", 1))
+    ]
+    results = run(folders, SETS[1:]).sets[0].parts[TOTAL].results
+    assert results[0].difference is None
+    assert [r.difference.verdict for r in results[1:]] == ["worse", "better"]
+
+
+def test_scores_with_different_normalisers_are_refused(tmp_path, make_experiment):
+    folders = [
+        make_experiment(tmp_path / name, {"fleurs_test": [1]}, normaliser=name)
+        for name in ("basic", "none")
+    ]
+    with pytest.raises(UserError, match=r"'basic' in .*'none' in"):
+        run(folders, SETS[1:])
+
+
+@pytest.mark.parametrize("other", [{"words": 9}, {"speakers": 5}])
+def test_scores_against_different_references_are_refused(tmp_path, make_experiment, other):
+    folders = [
+        make_experiment(tmp_path / "a", {"fleurs_test": [1]}),
+        make_experiment(tmp_path / "b", {"fleurs_test": [1]}, **other),
+    ]
+    with pytest.raises(UserError, match=r"different references: \d+ utterances .*\(en_s"):
+        run(folders, SETS[1:])
+
+
+def test_a_test_set_in_both_domains_is_refused(experiments):
+    with pytest.raises(UserError, match="one domain only: fleurs_test"):
+        run(experiments, [*SETS, SetName("fleurs_test", "in-domain")])
