@@ -1,0 +1,33 @@
+"""Optimal transport between padded batches of speech and text embeddings; needs torch alone."""
+
+from espnet_otreg.ot.compress import Compressed, compress
+from espnet_otreg.ot.cost import cosine_cost, cost_matrix, sqeuclidean_cost
+from espnet_otreg.ot.diagnostics import (
+    plan_entropy,
+    silence_mass,
+    speech_marginal,
+    text_marginal,
+)
+from espnet_otreg.ot.loss import OTRegLoss, OTRegOutput
+from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
+from espnet_otreg.ot.sparsity import plan_sparsity
+from espnet_otreg.ot.targets import Targets, unique_targets
+
+__all__ = [
+    "Compressed",
+    "OTRegLoss",
+    "OTRegOutput",
+    "Targets",
+    "TransportPlan",
+    "compress",
+    "cosine_cost",
+    "cost_matrix",
+    "plan_entropy",
+    "plan_sparsity",
+    "silence_mass",
+    "sinkhorn",
+    "speech_marginal",
+    "sqeuclidean_cost",
+    "text_marginal",
+    "unique_targets",
+]

@@ -1,0 +1,34 @@
+"""Lengths and padding: the mask of valid positions, and moving kept positions to the front."""
+
+import torch
+
+
+def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """Return a (B, size) mask that is true on the first `lengths[b]` positions of row b."""
+    return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def check_lengths(name: str, lengths: torch.Tensor, batch: int, size: int) -> None:
+    """Refuse lengths of the wrong shape, or (where looking is free) outside 0..size."""
+    if lengths.shape != (batch,):
+        raise ValueError(
+            f"{name}: expected one length per utterance, shape ({batch},), "
+            f"received shape {tuple(lengths.shape)}; pass a 1-D tensor of {batch} lengths"
+        )
+    # On a GPU the look would make the host wait, so only lengths in host memory are looked at.
+    if lengths.device.type == "cpu" and batch and not 0 <= lengths.min() <= lengths.max() <= size:
+        raise ValueError(
+            f"{name}: expected lengths between 0 and the padded size {size}, received "
+            f"{lengths.tolist()}; pass the lengths that belong to this tensor"
+        )
+
+
+def kept_first(keep: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn a (B, L) keep mask into (index (B, L'), lengths (B,)), order preserved.
+
+    `index[b, :lengths[b]]` lists the kept positions of row b; L' is the longest row's count.
+    """
+    lengths = keep.sum(1)
+    longest = int(lengths.max()) if keep.numel() else 0
+    index = torch.argsort(keep.to(torch.uint8), dim=1, descending=True, stable=True)
+    return index[:, :longest], lengths
