@@ -1,0 +1,1 @@
+"""What gets trained: ESPnet models with an optimal-transport term."""

@@ -1,0 +1,1 @@
+"""ESPnet tasks that know the models of this package."""

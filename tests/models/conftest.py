@@ -1,0 +1,14 @@
+"""Tiny ESPnet models and batches."""
+
+import pytest
+import tiny_models
+
+
+@pytest.fixture
+def build_model():
+    return tiny_models.build
+
+
+@pytest.fixture
+def batch():
+    return tiny_models.make_batch([30, 22, 14], [6, 4, 3])
