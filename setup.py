@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-MINI = ["espeakng-loader>=0.2", "tqdm"]
+MINI = ["espeakng-loader>=0.2"]
 
 setup(
     name="espnet_otreg",
@@ -26,6 +26,8 @@ setup(
         "jiwer>=3",
         "pyyaml",
         "soundfile>=0.12",
+        "soxr",
+        "tqdm",
     ],
     extras_require={
         "mini": MINI,

@@ -1,0 +1,154 @@
+"""Stage 1: a corpus as downloaded becomes one data directory per split.
+
+Each `OUTPUT/<corpus>_<split>/` holds wav.scp, text, utt2spk, spk2utt, utt2lang, `text.<language>`
+where there are translations, and rejected.tsv: every utterance left out, with the reason.
+"""
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from espnet_otreg.bin.cli import run
+from espnet_otreg.corpora import CORPORA
+from espnet_otreg.corpora.datadir import DataDir
+from espnet_otreg.corpora.record import (
+    Prepared,
+    Record,
+    Rejected,
+    by_category,
+    counts,
+    write_rejected,
+)
+from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.errors import UserError
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of stage 1."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--corpus", required=True, choices=sorted(CORPORA), help="layout to read")
+    parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus")
+    parser.add_argument("--languages", nargs="+", default=["en", "es", "fr"], help="codes")
+    parser.add_argument("--splits", nargs="+", default=["train", "dev", "test"], help="splits")
+    parser.add_argument(
+        "--output", type=Path, default=Path("data"), help="data directories' parent"
+    )
+    parser.add_argument("--work", type=Path, help="where archives are unpacked [OUTPUT/unpacked]")
+    parser.add_argument(
+        "--text",
+        choices=("lower", "raw"),
+        default="lower",
+        help="lower: lower case, no punctuation but word-internal apostrophes; raw: as delivered",
+    )
+    parser.add_argument("--target", help="covost2: language of the translations to keep")
+    parser.add_argument("--text_column", help="fleurs: 'raw' or 'normalised' [normalised]")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Prepare every split of one corpus."""
+    args = get_parser().parse_args(cmd)
+    run(lambda: prepare_data(args))
+
+
+def prepare_data(args: argparse.Namespace) -> None:
+    """Read all languages of each split, then write the split's directory."""
+    corpus = CORPORA[args.corpus]
+    options = _corpus_options(corpus, args)
+    if not args.root.is_dir():
+        raise UserError(
+            f"{args.root} is not a folder. Unpack the corpus and set {corpus.VARIABLE} in db.sh "
+            "(or --root) to where it lies."
+        )
+    work = (args.work or args.output / "unpacked") / args.corpus
+    for split in _words(args.splits):
+        folder = args.output / f"{args.corpus}_{split}"
+        records: list[Record] = []
+        rejected: list[Rejected] = []
+        for language in _words(args.languages):
+            prepared = corpus.prepare(args.root, language, split, work, **options)
+            kept, lost = _usable(prepared, args.text)
+            _report(folder.name, language, kept, lost, prepared.notes)
+            records += kept
+            rejected += lost
+            if not kept:
+                write_rejected(folder / "rejected.tsv", rejected)
+                raise UserError(
+                    f"no usable utterance in {args.corpus} {split} '{language}': "
+                    f"{counts(by_category(lost))}. Each one is in {folder / 'rejected.tsv'}."
+                )
+        data = to_data_dir(records)
+        data.validate(folder)
+        write_rejected(folder / "rejected.tsv", rejected)
+        data.save(folder)
+
+
+def to_data_dir(records: Sequence[Record]) -> DataDir:
+    """Arrange records, whose ids must be unique, as tables."""
+    tables: dict[str, dict[str, str]] = {}
+    fields: dict[str, Callable[[Record], str]] = {
+        "wav.scp": lambda record: str(record.audio),
+        "text": lambda record: record.text,
+        "utt2spk": lambda record: record.speaker,
+        "utt2lang": lambda record: record.language,
+    }
+    for name, value in fields.items():
+        tables[name] = {record.utt_id: value(record) for record in records}
+    for record in records:
+        if record.translation:
+            tables.setdefault(f"text.{record.target}", {})[record.utt_id] = record.translation
+    return DataDir(tables)
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """Accept `en es` and, as shell recipes quote lists, "en es"."""
+    return " ".join(arguments).split()
+
+
+def _corpus_options(corpus: ModuleType, args: argparse.Namespace) -> dict[str, str]:
+    """Pass on the options given; one that the corpus does not know is an error."""
+    given = {"target": args.target, "text_column": args.text_column}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in corpus.OPTIONS:
+            raise UserError(f"--{name} means nothing for {corpus.NAME}: leave it out.")
+    return options
+
+
+def _usable(prepared: Prepared, text: str) -> tuple[list[Record], list[Rejected]]:
+    """Normalise the transcripts; reject what they leave empty and ids that come twice."""
+    kept: dict[str, Record] = {}
+    rejected = list(prepared.rejected)
+    for record in prepared.records:
+        if text == "lower":
+            record = record._replace(text=normalise_transcript(record.text, record.language))
+        if not record.text:
+            rejected.append(Rejected(record.utt_id, "nothing but punctuation"))
+        elif record.utt_id in kept:
+            reason = f"utterance id is taken: {record.audio}, {kept[record.utt_id].audio}"
+            rejected.append(Rejected(record.utt_id, reason))
+        else:
+            kept[record.utt_id] = record
+    return list(kept.values()), rejected
+
+
+def _report(
+    name: str, language: str, kept: list[Record], lost: list[Rejected], notes: Counter[str]
+) -> None:
+    """Say what came out of one language."""
+    speakers = len({record.speaker for record in kept})
+    logging.info("%s %s: %d utterances, %d speakers", name, language, len(kept), speakers)
+    if lost:
+        reasons = counts(by_category(lost))
+        logging.warning("%s %s: %d rejected: %s", name, language, len(lost), reasons)
+    if notes:
+        logging.info("%s %s: %s", name, language, counts(notes))
+
+
+if __name__ == "__main__":
+    main()

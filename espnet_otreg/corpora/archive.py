@@ -1,0 +1,96 @@
+"""Unpacking a tar.gz of recordings once: streamed, resumable, and trusting nothing in it."""
+
+import gzip
+import os
+import shutil
+import sys
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from tqdm import tqdm
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import write_lines, writing
+
+MARK = ".unpacked_from"
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Put the archive's wav files, without their folders, into `folder`; return it.
+
+    The work happens in `<folder>.partial`, which is renamed when the last byte has been checked. A
+    second call is a no-op unless the archive has changed.
+    """
+    stat = archive.stat()
+    stamp = f"{archive.name} {stat.st_size} {stat.st_mtime_ns}"
+    if _stamp(folder) == stamp:
+        return folder
+    partial = folder.with_name(f"{folder.name}.partial")
+    if partial.is_dir() and _stamp(partial) != stamp:
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    write_lines(partial / MARK, [stamp])
+    try:
+        with gzip.open(archive, "rb") as stream:
+            _copy_members(archive, stream, partial)  # type: ignore[arg-type]
+            while stream.read(1 << 20):  # the checksum stands at the very end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(
+            f"{archive} is damaged or was cut short ({error}). Fetch it again; its size is now "
+            f"{stat.st_size} bytes."
+        ) from error
+    if folder.is_dir():  # unpacked from an archive that has been replaced since
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+    return folder
+
+
+def _stamp(folder: Path) -> str:
+    """Return which archive a folder came from, empty if it is not ours or not there."""
+    mark = folder / MARK
+    return mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+
+
+def _copy_members(archive: Path, stream: IO[bytes], folder: Path) -> None:
+    """Write every recording; one already there with the right size is from an earlier try."""
+    seen: dict[str, str] = {}
+    progress = tqdm(
+        desc=f"unpack {archive.parent.parent.name}/{archive.name}",
+        unit="clip",
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+        disable=None,
+    )
+    with tarfile.open(fileobj=stream, mode="r|") as tar, progress:
+        for member in tar:
+            name = _safe_name(archive, member)
+            if not name:
+                continue
+            if seen.setdefault(name, member.name) != member.name:
+                raise UserError(
+                    f"{archive} holds {name} twice: {seen[name]} and {member.name}. "
+                    "Unpack it by hand and choose."
+                )
+            path = folder / name
+            progress.update()
+            if path.is_file() and path.stat().st_size == member.size:
+                continue
+            content = tar.extractfile(member)
+            assert content is not None  # a regular file, checked by _safe_name
+            with writing(path, "wb") as out:
+                shutil.copyfileobj(content, out, 1 << 20)
+
+
+def _safe_name(archive: Path, member: tarfile.TarInfo) -> str:
+    """Return the plain file name of a recording, empty for what is passed over."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"{archive} refused: member {member.name!r} points outside the archive.")
+    if member.isdir():
+        return ""
+    if not member.isfile():
+        raise UserError(f"{archive} refused: member {member.name!r} is a link or a device.")
+    hidden = path.name.startswith(".")  # such as the ._x.wav that macOS adds
+    return "" if hidden or path.suffix.lower() != ".wav" else path.name

@@ -1,0 +1,230 @@
+"""CoVoST-2: Common Voice 4.0 recordings with official splits and translations.
+
+Source: the splits and translations come from https://github.com/facebookresearch/covost, the audio
+is release 4 (2019-12-10) of https://commonvoice.mozilla.org; both must be fetched by hand.
+Licence: CC0. Citation: C. Wang, A. Wu, J. Pino, "CoVoST 2 and Massively Multilingual
+Speech-to-Text Translation", arXiv 2007.10310.
+
+Layout, any of::
+
+    ROOT/cv-corpus-4-2019-12-10/<language>/{validated.tsv,clips/*.mp3}   (or ROOT/<language>/...)
+    ROOT/covost_v2.<language>_<target>.tsv      (or in ROOT/covost2/, or in ROOT/<language>/)
+
+For recognition the targets do not matter: a split is the union over all targets that are present.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.corpora.record import (
+    Prepared,
+    Record,
+    Rejected,
+    absent,
+    make_utt_id,
+    one_line,
+)
+from espnet_otreg.corpora.tsv import read_named_rows
+from espnet_otreg.errors import UserError
+
+NAME = "covost2"
+VARIABLE = "COVOST2"
+OPTIONS = ("target",)
+SPLITS = ("train", "dev", "test")
+SOURCES = "en fr de es ca it ru zh-CN pt fa et mn nl tr ar sv-SE lv sl ta ja id cy"
+RELEASE = "cv-corpus-4-2019-12-10"
+# "train_covost" marks the clips that CoVoST added to Common Voice's own training set
+SPLIT_NAMES = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}
+
+
+class Sentence(NamedTuple):
+    """What validated.tsv knows of one clip."""
+
+    text: str
+    speaker: str
+
+
+class Listed(NamedTuple):
+    """One good line of a split table."""
+
+    where: str
+    clip: str
+    translation: str
+    split: str
+
+
+class Splits(NamedTuple):
+    """The clips of one split, with their translation where one target was chosen."""
+
+    translations: dict[str, str]  # clip -> translation, "" where none is kept
+    target: str | None
+    rejected: list[Rejected]
+    notes: Counter[str]
+
+
+def prepare(
+    root: Path, language: str, split: str, work: Path, *, target: str | None = None
+) -> Prepared:
+    """List one language and split; `target` picks the translation to keep when there are many."""
+    if split not in SPLITS:
+        raise UserError(f"CoVoST-2 has no split '{split}'; its splits are {', '.join(SPLITS)}")
+    home = _common_voice(root, language)
+    splits = _read_splits(root, language, split, target)
+    rejected = list(splits.rejected)
+    notes = splits.notes
+    sentences, refused = _read_sentences(
+        home / "validated.tsv", splits.translations, rejected, notes
+    )
+    records = []
+    for clip in sorted(splits.translations):
+        if clip in refused:
+            continue
+        utt_id = make_utt_id(NAME, language, split, Path(clip).stem)
+        if clip not in sentences:
+            rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
+            continue
+        sentence, audio = sentences[clip], home / "clips" / clip
+        if not sentence.text:
+            rejected.append(Rejected(utt_id, "empty sentence"))
+        elif Path(clip).name != clip:
+            rejected.append(Rejected(utt_id, f"path is not a plain file name: {clip}"))
+        elif not audio.is_file():
+            rejected.append(Rejected(utt_id, f"missing clip: {audio}"))
+        else:
+            translation = splits.translations[clip] or None
+            kept = splits.target if translation else None
+            records.append(
+                Record(utt_id, sentence.speaker, language, sentence.text, audio, translation, kept)
+            )
+    return Prepared(records, rejected, notes)
+
+
+def _common_voice(root: Path, language: str) -> Path:
+    """Find the language's folder of Common Voice 4.0."""
+    releases = [path for path in sorted(root.glob("cv-corpus-*")) if (path / language).is_dir()]
+    chosen = [path for path in releases if path.name == RELEASE] or releases
+    if len(chosen) > 1:
+        names = ", ".join(path.name for path in chosen)
+        raise UserError(
+            f"{root} holds several Common Voice releases for '{language}': {names}. "
+            f"CoVoST-2 belongs to {RELEASE}: keep that one."
+        )
+    places = [path / language for path in [*chosen, root]]
+    for place in places:
+        if (place / "clips").is_dir() and (place / "validated.tsv").is_file():
+            return place
+    looked = [root / RELEASE / language, *places]
+    known = f"Source languages of CoVoST-2: {SOURCES}."
+    what = f"Common Voice 4.0 for '{language}' (validated.tsv and clips/)"
+    raise absent(what, list(dict.fromkeys(looked)), VARIABLE, known)
+
+
+def _split_tables(root: Path, language: str) -> dict[str, Path]:
+    """Find covost_v2.<language>_<target>.tsv, by target."""
+    pattern = re.compile(rf"covost_v2\.{re.escape(language)}_([A-Za-z-]+)\.tsv")
+    places = [root, root / "covost2", root / language]
+    places += sorted(path / language for path in root.glob("cv-corpus-*"))
+    tables: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.iterdir()) if place.is_dir() else []:
+            match = pattern.fullmatch(path.name)
+            if match:
+                tables.setdefault(match[1], path)
+    if not tables:
+        looked = [place / f"covost_v2.{language}_<target>.tsv" for place in places]
+        raise absent(f"CoVoST-2's split table for '{language}'", looked, VARIABLE)
+    return tables
+
+
+def _read_splits(root: Path, language: str, split: str, target: str | None) -> Splits:
+    """Take the union of a split over all targets; the targets must agree about it."""
+    tables = _split_tables(root, language)
+    if target is not None and target not in tables:
+        raise UserError(
+            f"no covost_v2.{language}_{target}.tsv; targets present: {', '.join(sorted(tables))}"
+        )
+    kept = target or (next(iter(tables)) if len(tables) == 1 else None)
+    out = Splits({}, kept, [], Counter())
+    seen: dict[str, Listed] = {}  # over all targets
+    conflicts = set()
+    for name, path in sorted(tables.items()):
+        here: dict[str, str] = {}
+        for entry in _listed(path, split, out.rejected):
+            _refuse_two_splits(seen.setdefault(entry.clip, entry), entry)
+            if entry.split != split:
+                continue
+            translation = one_line(entry.translation)
+            if entry.clip in here and here[entry.clip] == translation:
+                out.notes["identical duplicate rows"] += 1
+            elif entry.clip in here:
+                conflicts.add(entry.clip)
+                reason = f"conflicting duplicate: {entry.clip} has two translations"
+                out.rejected.append(Rejected(entry.where, reason))
+            here[entry.clip] = translation
+        for clip, translation in here.items():
+            if name == kept:
+                out.translations[clip] = translation
+            else:
+                out.translations.setdefault(clip, "")
+    for clip in sorted(conflicts):
+        del out.translations[clip]
+    return out
+
+
+def _listed(path: Path, split: str, rejected: list[Rejected]) -> Iterator[Listed]:
+    """Read one split table; lines that cannot be read are listed with the split they name."""
+    (clip_at, translation_at, split_at), rows = read_named_rows(
+        path, ["path", "translation", "split"]
+    )
+    for row in rows:
+        where = f"{path}:{row.line}"
+        if row.problem:
+            named = SPLIT_NAMES.get(row.fields[-1]) if row.fields else None
+            if named in (split, None):
+                rejected.append(Rejected(where, row.problem))
+            continue
+        named = SPLIT_NAMES.get(row.fields[split_at])
+        if named is None:
+            rejected.append(Rejected(where, f"unknown split: {row.fields[split_at]}"))
+            continue
+        yield Listed(where, row.fields[clip_at], row.fields[translation_at], named)
+
+
+def _refuse_two_splits(first: Listed, entry: Listed) -> None:
+    """Stop when training and test would overlap."""
+    if first.split != entry.split:
+        raise UserError(
+            f"clip {entry.clip} is in split '{first.split}' at {first.where} and in split "
+            f"'{entry.split}' at {entry.where}: the splits would overlap. Correct the tables."
+        )
+
+
+def _read_sentences(
+    path: Path, wanted: dict[str, str], rejected: list[Rejected], notes: Counter[str]
+) -> tuple[dict[str, Sentence], set[str]]:
+    """Read the sentences of the wanted clips; return also those whose lines were listed as bad."""
+    (clip_at, text_at, speaker_at), rows = read_named_rows(path, ["path", "sentence", "client_id"])
+    sentences: dict[str, Sentence] = {}
+    refused = set()
+    for row in rows:
+        where = f"{path}:{row.line}"
+        if row.problem:
+            named = [field for field in row.fields if field in wanted]
+            if named or not row.fields:
+                rejected.append(Rejected(where, f"{row.problem} ({' '.join(named) or 'any clip'})"))
+            refused.update(named)
+            continue
+        clip = row.fields[clip_at]
+        if clip not in wanted:
+            continue
+        speaker = "_".join(row.fields[speaker_at].split()) or f"{NAME}-{Path(clip).stem}"
+        sentence = Sentence(one_line(row.fields[text_at]), speaker)
+        if sentences.setdefault(clip, sentence) != sentence:
+            refused.add(clip)
+            rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
+        elif clip in refused or sentences[clip] is not sentence:
+            notes["identical duplicate rows"] += 1
+    return sentences, refused

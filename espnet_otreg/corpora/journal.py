@@ -1,0 +1,68 @@
+"""What a long stage has finished: one line per item, appended as it goes.
+
+The first line holds the settings; a journal of other settings counts for nothing. A last line
+without its end was cut by a crash and is taken off before anything is appended.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.files import write_lines
+
+
+class Outcome(NamedTuple):
+    """What became of one recording."""
+
+    utt_id: str
+    source: str
+    stamp: str  # size and time of the source, to notice that it was replaced
+    size: int  # bytes of the file written
+    samples: int
+    notes: list[str]
+    reason: str  # why it was rejected, empty if it was not
+
+
+class Journal:
+    """The journal of one output folder."""
+
+    def __init__(self, path: Path, settings: dict[str, object]) -> None:
+        self.path = path
+        self.header = json.dumps(settings, sort_keys=True)
+
+    def read(self) -> dict[str, Outcome]:
+        """Return what was finished under the same settings, ready for `append`."""
+        done: dict[str, Outcome] = {}
+        end = 0
+        if self.path.is_file():
+            with open(self.path, "rb") as stream:
+                for number, line in enumerate(stream):
+                    if not line.endswith(b"\n"):
+                        break
+                    if number == 0 and line.decode("utf-8", "replace").strip() != self.header:
+                        break
+                    end += len(line)
+                    if number:
+                        outcome = _parse(line)
+                        if outcome:
+                            done[outcome.utt_id] = outcome
+        if not end:
+            write_lines(self.path, [self.header])
+        elif end < self.path.stat().st_size:
+            with open(self.path, "r+b") as stream:
+                stream.truncate(end)
+        return done
+
+    def append(self, outcomes: Iterable[Outcome]) -> None:
+        """Add a batch."""
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.writelines(f"{json.dumps(outcome)}\n" for outcome in outcomes)
+
+
+def _parse(line: bytes) -> Outcome | None:
+    """Read one line; a damaged one only means that the item is done again."""
+    try:
+        return Outcome(*json.loads(line))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,86 @@
+"""Multilingual LibriSpeech: read audiobooks in eight languages.
+
+Source: https://www.openslr.org/94. Licence: CC BY 4.0. Citation: V. Pratap et al., "MLS: A
+Large-Scale Multilingual Dataset for Speech Research", Interspeech 2020, arXiv 2012.03411.
+
+Layout (ROOT may also be the folder above `mls/`; the `_opus` release is the same)::
+
+    ROOT/mls_<language name>/<split>/transcripts.txt                  id TAB text
+    ROOT/mls_<language name>/<split>/audio/<speaker>/<book>/<id>.flac      (or .opus)
+
+An id is <speaker>_<book>_<number>.
+"""
+
+from pathlib import Path
+
+from espnet_otreg.corpora.pairs import read_pairs
+from espnet_otreg.corpora.record import (
+    Prepared,
+    Record,
+    Rejected,
+    absent,
+    make_utt_id,
+)
+from espnet_otreg.errors import UserError
+
+NAME = "mls"
+VARIABLE = "MLS"
+OPTIONS = ()
+SPLITS = ("train", "dev", "test")
+FOLDERS = {
+    "en": "english",
+    "de": "german",
+    "nl": "dutch",
+    "fr": "french",
+    "es": "spanish",
+    "it": "italian",
+    "pt": "portuguese",
+    "pl": "polish",
+}
+EXTENSIONS = ("flac", "opus")
+
+
+def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
+    """List one language and split."""
+    if language not in FOLDERS:
+        raise UserError(f"MLS has no language '{language}'; it has {', '.join(FOLDERS)}")
+    if split not in SPLITS:
+        raise UserError(f"MLS has no split '{split}'; its splits are {', '.join(SPLITS)}")
+    home = _split_folder(root, language, split)
+    texts, rejected, notes = read_pairs(home / "transcripts.txt", 2, 0, 1)
+    records = []
+    for clip, text in sorted(texts.items()):
+        utt_id = make_utt_id(NAME, language, split, clip)
+        parts = clip.split("_")
+        if len(parts) != 3 or Path(clip).name != clip:
+            rejected.append(Rejected(utt_id, f"not a <speaker>_<book>_<number> id: {clip}"))
+            continue
+        folder = home / "audio" / parts[0] / parts[1]
+        audio = _first_file(folder, clip)
+        if not text:
+            rejected.append(Rejected(utt_id, "empty sentence"))
+        elif audio is None:
+            rejected.append(Rejected(utt_id, f"missing clip: {folder / clip}.{EXTENSIONS[0]}"))
+        else:
+            records.append(Record(utt_id, f"{NAME}-{parts[0]}", language, text, audio))
+    return Prepared(records, rejected, notes)
+
+
+def _split_folder(root: Path, language: str, split: str) -> Path:
+    """Find the folder that holds the split's transcripts."""
+    name = f"mls_{FOLDERS[language]}"
+    looked = [
+        base / folder / split for base in (root, root / "mls") for folder in (name, f"{name}_opus")
+    ]
+    for place in looked:
+        if (place / "transcripts.txt").is_file():
+            return place
+    raise absent(f"MLS '{language}' {split} (transcripts.txt and audio/)", looked, VARIABLE)
+
+
+def _first_file(folder: Path, clip: str) -> Path | None:
+    """Return the recording in whichever format is there."""
+    for extension in EXTENSIONS:
+        if (folder / f"{clip}.{extension}").is_file():
+            return folder / f"{clip}.{extension}"
+    return None

@@ -1,0 +1,72 @@
+"""What every corpus reader returns: utterances, and what was left out with the reason."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import write_lines
+
+
+class Record(NamedTuple):
+    """One utterance as the corpus delivers it."""
+
+    utt_id: str  # {corpus}-{language}-{split}-{clip}, no spaces
+    speaker: str
+    language: str  # as the user asked for it, so that corpora agree
+    text: str  # one line, NFC, not yet normalised for training
+    audio: Path
+    translation: str | None = None
+    target: str | None = None  # language of the translation
+
+
+class Rejected(NamedTuple):
+    """An utterance, or a table's line, that is not used."""
+
+    where: str  # utterance id, or file:line where there is no utterance to name
+    reason: str  # "category" or "category: detail"; counted by category
+
+
+class Prepared(NamedTuple):
+    """One language and split of one corpus."""
+
+    records: list[Record]
+    rejected: list[Rejected]
+    notes: Counter[str]  # harmless things worth a count, such as identical duplicate rows
+
+
+def one_line(text: str) -> str:
+    """Compose to NFC and make any run of white space, line separators included, one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:
+    """Name an utterance; white space in a file name becomes an underscore."""
+    return "_".join(f"{corpus}-{language}-{split}-{stem}".split())
+
+
+def absent(what: str, looked: Sequence[Path], variable: str, hint: str = "") -> UserError:
+    """Say what was looked for, where, and which variable of db.sh leads there."""
+    places = "\n".join(f"  {place}" for place in looked)
+    advice = f"Set {variable} in db.sh (or --root) to the folder that holds it."
+    return UserError(
+        f"{what} not found. Looked for:\n{places}\n{advice}{' ' if hint else ''}{hint}"
+    )
+
+
+def by_category(rejected: Iterable[Rejected]) -> Counter[str]:
+    """Count rejections by the part of the reason before the first colon."""
+    return Counter(entry.reason.partition(":")[0] for entry in rejected)
+
+
+def counts(counter: Counter[str]) -> str:
+    """Write a counter in words, the most frequent first."""
+    return ", ".join(f"{reason} ({count})" for reason, count in counter.most_common()) or "nothing"
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
+    """Write the list as a TSV sorted by where; a file without rows says that nothing was lost."""
+    rows = sorted(f"{one_line(entry.where)}\t{one_line(entry.reason)}" for entry in rejected)
+    write_lines(path, rows)

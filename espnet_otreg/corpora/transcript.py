@@ -1,0 +1,35 @@
+"""Normalising transcripts before training (a scorer has a normaliser of its own)."""
+
+import re
+import unicodedata
+
+from espnet_otreg.corpora.record import one_line
+
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4\u0060", "'"))
+_DOTTED_I = str.maketrans({"I": "ı", "İ": "i"})
+_JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
+_LOOSE_JOINER = re.compile(rf"(?:^|(?<=\s))['{_JOINERS}]+|['{_JOINERS}]+(?=\s|$)")
+
+
+def normalise_transcript(text: str, language: str = "") -> str:
+    """Lower-case and keep letters, combining marks, numbers and word-internal apostrophes.
+
+    Everything else (punctuation, symbols, hyphens) becomes a space, so that corpora with different
+    punctuation habits share one spelling; invisible format characters vanish.
+
+    >>> normalise_transcript("«L’Été», e\u0301tait-il   BEAU ?")
+    "l'été était il beau"
+    """
+    text = one_line(text)
+    if language in ("tr", "az"):  # str.lower() knows no dotless i
+        text = text.translate(_DOTTED_I)
+    text = unicodedata.normalize("NFC", text.lower()).translate(_APOSTROPHES)
+    return " ".join(_LOOSE_JOINER.sub(" ", "".join(map(_kept, text))).split())
+
+
+def _kept(character: str) -> str:
+    """Return the character, a space in its place, or nothing."""
+    category = unicodedata.category(character)
+    if category[0] in "LMN" or character == "'" or character in _JOINERS:
+        return character
+    return "" if category == "Cf" else " "

@@ -1,0 +1,159 @@
+import corpus_trees as trees
+import pytest
+
+from espnet_otreg.bin import prepare_data
+from espnet_otreg.corpora.datadir import DataDir, combine
+from espnet_otreg.corpora.record import Record
+from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.errors import UserError
+
+
+def two(folder):
+    return trees.data_dir(folder, {"b1": folder / "b.wav", "a1": folder / "a.wav"})
+
+
+def test_a_saved_set_reads_back_and_is_sorted_by_bytes(tmp_path):
+    names = ["b", "a", "Z", "é", "a-1", "a1", "\U00010000", "\uffff"]
+    records = [Record(name, "s", "en", "x y", tmp_path / "x y.wav") for name in names]
+    data = prepare_data.to_data_dir(records)
+    data.save(tmp_path / "set")
+    assert DataDir.load(tmp_path / "set") == data
+    for table in ("wav.scp", "text", "utt2spk", "utt2lang"):
+        lines = (tmp_path / "set" / table).read_bytes().splitlines()
+        assert lines == sorted(lines)
+        assert len(lines) == len(names)
+    assert (tmp_path / "set" / "spk2utt").read_text() == f"s {' '.join(sorted(names))}\n"
+
+
+def test_tables_that_disagree_name_the_utterances(tmp_path):
+    folder = two(tmp_path / "set")
+    (folder / "text").write_text("a1 hello\nc1 there\n")
+    (folder / "utt2num_samples").write_text("a1 12\nb1 -3\n")
+    with pytest.raises(UserError) as error:
+        DataDir.load(folder).validate(folder)
+    for part in ("text: 1 utterance(s) not in wav.scp: c1", "in wav.scp only: b1", "b1 has '-3'"):
+        assert part in str(error.value)
+
+
+def test_a_duplicate_id_names_file_and_line(tmp_path):
+    folder = two(tmp_path / "set")
+    (folder / "text").write_text("a1 x\nb1 y\na1 z\n")
+    with pytest.raises(UserError, match=r"text:3: 'a1'"):
+        DataDir.load(folder)
+
+
+def test_only_text_may_be_empty(tmp_path):
+    folder = two(tmp_path / "set")
+    (folder / "text").write_text("a1\nb1 y\n")
+    assert DataDir.load(folder).tables["text"] == {"a1": "", "b1": "y"}
+    (folder / "utt2spk").write_text("a1\nb1 y\n")
+    with pytest.raises(UserError, match="utt2spk: utterance a1 has no value"):
+        DataDir.load(folder)
+
+
+def test_missing_folders_files_and_segments_are_clear_errors(tmp_path):
+    with pytest.raises(UserError, match=r"data directory .* is missing"):
+        DataDir.load(tmp_path / "none")
+    folder = two(tmp_path / "set")
+    (folder / "segments").touch()
+    with pytest.raises(UserError, match="segments"):
+        DataDir.load(folder)
+    (folder / "segments").unlink()
+    (folder / "utt2spk").unlink()
+    with pytest.raises(UserError, match="utt2spk"):
+        DataDir.load(folder)
+
+
+def test_an_interrupted_save_is_not_complete(tmp_path, monkeypatch):
+    folder = two(tmp_path / "set")
+    data = DataDir.load(folder)
+    real = DataDir.save.__globals__["write_lines"]
+
+    def full_disk(path, lines):
+        if path.name == "utt2lang":
+            raise OSError(28, "No space left on device")
+        real(path, lines)
+
+    monkeypatch.setitem(DataDir.save.__globals__, "write_lines", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        data.save(folder)
+    assert not (folder / "wav.scp").exists()
+    assert not list(folder.glob(".*"))
+
+
+def test_combining_refuses_an_utterance_that_is_in_two_sets(tmp_path):
+    sets = {path: DataDir.load(two(path)) for path in (tmp_path / "x", tmp_path / "y")}
+    with pytest.raises(UserError, match=r"utterance a1 is in .*x and again in .*y"):
+        combine(sets)
+
+
+def test_combining_says_which_table_only_some_sets_have(tmp_path):
+    one = DataDir.load(two(tmp_path / "x"))
+    other = DataDir.load(trees.data_dir(tmp_path / "y", {"c1": tmp_path / "c.wav"}))
+    del other.tables["utt2lang"]
+    other.tables["text.de"] = {"c1": "hallo"}
+    joined, left_out = combine({tmp_path / "x": one, tmp_path / "y": other})
+    assert joined.ids == ["a1", "b1", "c1"]
+    assert left_out == ["utt2lang"]
+    assert joined.tables["text.de"] == {"c1": "hallo"}
+
+
+def test_normalised_transcripts_keep_what_is_spelt():
+    cases = {
+        "«L’Été», e\u0301tait-il   BEAU ?": "l'été était il beau",
+        "'quoted' rock 'n' roll, the dogs' owner's": "quoted rock n roll the dogs owner's",
+        "3.5 % & more\u2028line\u00a0two": "3 5 more line two",
+        "हिन्दी में।": "हिन्दी में",  # combining marks stay
+        "می\u200cخواهم\u200c .": "می\u200cخواهم",  # the joiner inside a word stays
+        "soft\u00adhyphen": "softhyphen",
+        "?!…": "",
+    }
+    for text, expected in cases.items():
+        assert normalise_transcript(text) == expected
+        assert normalise_transcript(expected) == expected
+    assert normalise_transcript("IŞIK İzmir", "tr") == "ışık izmir"
+
+
+def run(command, *arguments):
+    command.main([str(argument) for argument in arguments])
+
+
+def mixed_tree(root):
+    sentences = [("s1", "a.mp3", "Hello, World!", "1"), ("s2", "b.mp3", "...", "1")]
+    return trees.covost2(
+        root, sentences, {"de": [("a.mp3", "Hallo Welt", "train"), ("b.mp3", "B", "train")]}
+    )
+
+
+def test_the_command_writes_a_data_directory_and_the_list_of_rejections(tmp_path):
+    root = mixed_tree(tmp_path)
+    options = ("--corpus", "covost2", "--root", root, "--languages", "en", "--splits", "train")
+    run(prepare_data, *options, "--output", tmp_path / "data")
+    folder = tmp_path / "data" / "covost2_train"
+    assert (folder / "text").read_text() == "covost2-en-train-a hello world\n"
+    assert (folder / "text.de").read_text() == "covost2-en-train-a Hallo Welt\n"
+    assert (folder / "utt2lang").read_text() == "covost2-en-train-a en\n"
+    assert (folder / "rejected.tsv").read_text() == "covost2-en-train-b\tnothing but punctuation\n"
+    run(prepare_data, *options, "--output", tmp_path / "data", "--text", "raw")
+    assert DataDir.load(folder).tables["text"]["covost2-en-train-a"] == "Hello, World!"
+
+
+def test_a_language_without_any_usable_utterance_is_an_error(tmp_path, capsys):
+    root = mixed_tree(tmp_path)
+    (root / "cv-corpus-4-2019-12-10" / "en" / "clips" / "a.mp3").unlink()
+    output = tmp_path / "data"
+    with pytest.raises(SystemExit, match=r"no usable utterance .*missing clip \(1\).*rejected.tsv"):
+        run(
+            prepare_data,
+            *("--corpus", "covost2", "--root", root, "--languages", "en"),
+            *("--splits", "train", "--output", output),
+        )
+    assert len((output / "covost2_train" / "rejected.tsv").read_text().splitlines()) == 2
+    assert not (output / "covost2_train" / "wav.scp").exists()
+
+
+def test_an_option_of_another_corpus_or_an_absent_root_is_an_error(tmp_path):
+    with pytest.raises(SystemExit, match="--target means nothing for fleurs"):
+        run(prepare_data, "--corpus", "fleurs", "--root", tmp_path, "--target", "en")
+    with pytest.raises(SystemExit, match=r"set MLS in db\.sh"):
+        run(prepare_data, "--corpus", "mls", "--root", tmp_path / "none")

@@ -1,0 +1,60 @@
+import corpus_trees as trees
+import pytest
+
+from espnet_otreg.corpora import mls
+from espnet_otreg.corpora.record import by_category
+from espnet_otreg.errors import UserError
+
+
+def tree(root, rows, extension="flac"):
+    home = root / "mls_french" / "dev"
+    trees.write_table(home / "transcripts.txt", rows)
+    for row in rows:
+        parts = row[0].split("_")
+        if len(parts) == 3:
+            path = home / "audio" / parts[0] / parts[1] / f"{row[0]}.{extension}"
+            opus = {"format": "OGG", "subtype": "OPUS"} if extension == "opus" else {}
+            trees.write_audio(path, **opus)
+    return root
+
+
+def prepare(root, language="fr"):
+    return mls.prepare(root, language, "dev", root / "work")
+
+
+@pytest.mark.parametrize("extension", ["flac", "opus"])
+def test_speakers_and_recordings_come_from_the_id(tmp_path, extension):
+    (record,) = prepare(tree(tmp_path, [("12_34_000005", "l'été")], extension)).records
+    assert (record.utt_id, record.speaker) == ("mls-fr-dev-12_34_000005", "mls-12")
+    assert record.audio.name == f"12_34_000005.{extension}"
+
+
+def test_root_may_be_the_folder_above(tmp_path):
+    tree(tmp_path / "mls", [("12_34_000005", "oui")])
+    assert len(prepare(tmp_path).records) == 1
+
+
+def test_every_line_is_used_or_listed(tmp_path):
+    rows = [
+        *(("1_2_3", "a"), ("1_2_3", "a"), ("1_2_4", "b"), ("1_2_4", "c")),
+        *(("1_2_5", " "), ("odd", "d"), ("1_2_6", "e", "f"), ("1_2_7", "g")),
+    ]
+    root = tree(tmp_path, rows)
+    (root / "mls_french" / "dev" / "audio" / "1" / "2" / "1_2_7.flac").unlink()
+    prepared = prepare(root)
+    assert [record.text for record in prepared.records] == ["a"]
+    assert prepared.notes == {"identical duplicate rows": 1}
+    assert by_category(prepared.rejected) == {
+        "conflicting duplicate": 1,
+        "empty sentence": 1,
+        "not a <speaker>_<book>_<number> id": 1,
+        "wrong number of columns": 1,
+        "missing clip": 1,
+    }
+
+
+def test_an_absent_or_unknown_language_is_a_clear_error(tmp_path):
+    with pytest.raises(UserError, match=r"(?s)MLS 'fr' dev .*mls_french.*Set MLS in db.sh"):
+        prepare(tmp_path)
+    with pytest.raises(UserError, match="no language 'cy'; it has en, de"):
+        prepare(tmp_path, "cy")

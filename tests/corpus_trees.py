@@ -1,0 +1,94 @@
+"""Tiny corpora with the real layouts, built in a test's own folder."""
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 16000
+
+
+def tone(seconds: float = 0.2, rate: int = RATE, channels: int = 1) -> np.ndarray:
+    """Return a quiet tone, (N,) or (N, channels)."""
+    time = np.arange(int(seconds * rate)) / rate
+    signal = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
+    return signal if channels == 1 else np.stack([signal] * channels, axis=1)
+
+
+def write_audio(path: Path, signal: np.ndarray | None = None, rate: int = RATE, **kwargs) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone() if signal is None else signal, rate, **kwargs)
+    return path
+
+
+def write_table(path: Path, rows: list[tuple[str, ...]], end: str = "\n", start: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = start + "".join("\t".join(row) + end for row in rows)
+    path.write_bytes(text.encode("utf-8"))
+    return path
+
+
+VALIDATED = ("client_id", "path", "sentence", "up_votes")
+SPLIT = ("path", "translation", "split")
+
+
+def covost2(
+    root: Path,
+    sentences: list[tuple[str, ...]],
+    splits: dict[str, list[tuple[str, ...]]],
+    language: str = "en",
+    header: tuple[str, ...] = VALIDATED,
+) -> Path:
+    """Write validated.tsv, one split table per target, and a clip for every named path."""
+    home = root / "cv-corpus-4-2019-12-10" / language
+    write_table(home / "validated.tsv", [header, *sentences])
+    (home / "clips").mkdir()
+    for target, rows in splits.items():
+        write_table(root / f"covost_v2.{language}_{target}.tsv", [SPLIT, *rows])
+        for row in rows:
+            write_audio(home / "clips" / row[0])
+    return root
+
+
+def wav_bytes(seconds: float = 0.1) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(seconds), RATE, format="WAV")
+    return buffer.getvalue()
+
+
+def write_tar(path: Path, members: dict[str, bytes], extra: Sequence[tarfile.TarInfo] = ()) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for info in extra:
+            tar.addfile(info)
+    return path
+
+
+def fleurs(root: Path, rows: list[tuple[str, ...]], code: str = "en_us") -> Path:
+    """Write the test split: 7 columns, and the archive of all wavs named."""
+    write_table(root / "data" / code / "test.tsv", rows)
+    members = {f"test/{row[1]}": wav_bytes() for row in rows if len(row) == 7}
+    write_tar(root / "data" / code / "audio" / "test.tar.gz", members)
+    return root
+
+
+def fleurs_row(wav: str, text: str, sentence: str = "1") -> tuple[str, ...]:
+    return (sentence, wav, text.title(), text, "x|", "1600", "FEMALE")
+
+
+def data_dir(folder: Path, clips: dict[str, Path], text: str = "hello there") -> Path:
+    """Write what stage 1 leaves behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = sorted(clips)
+    (folder / "wav.scp").write_text("".join(f"{utt} {clips[utt]}\n" for utt in ids))
+    (folder / "text").write_text("".join(f"{utt} {text}\n" for utt in ids))
+    (folder / "utt2spk").write_text("".join(f"{utt} spk-{utt[0]}\n" for utt in ids))
+    (folder / "utt2lang").write_text("".join(f"{utt} en\n" for utt in ids))
+    return folder
