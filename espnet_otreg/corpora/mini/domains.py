@@ -1,0 +1,101 @@
+"""How each mini corpus sounds, and how large it is: all the knobs, in two tables.
+
+`read` is broad and for pretraining. `covost2` and `fleurs` are narrow and differ from each other in
+voices, rate, pauses, noise and channel, but not in language or words.
+"""
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One recording condition; every range is drawn from uniformly, per clip unless said."""
+
+    voices: tuple[str, ...]  # eSpeak NG variants
+    speakers: tuple[int, int, int]  # at most, in train, dev, test; no speaker is in two splits
+    rates: tuple[Range, ...]  # words per minute; a speaker keeps to one of the ranges
+    rate_spread: float  # a clip's rate is its speaker's, plus or minus this share
+    pitch: Range  # of a speaker, 0 to 99
+    intonation: Range  # pitch range of a clip, 0 to 99
+    pause_share: float  # of word boundaries that get a pause
+    pause: Range  # seconds
+    edges: Range  # seconds of silence before and after the words
+    noises: tuple[str, ...]  # of white, pink, babble; weights are drawn for each clip
+    snr: Range  # decibels
+    reverb_share: float  # of clips
+    reverb_time: Range  # seconds until 60 dB down
+    highpass: Range  # hertz
+    lowpass: Range  # hertz
+    level: Range  # decibels below full scale, root mean square of the speech
+
+
+DOMAINS = {
+    "read": Domain(
+        voices=("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m6", "f5", "m7", "Annie", "m8",
+                "linda", "Andy", "steph"),
+        speakers=(64, 8, 16),
+        rates=((120, 200),),
+        rate_spread=0.05,
+        pitch=(25, 75),
+        intonation=(30, 70),
+        pause_share=0.10,
+        pause=(0.05, 0.5),
+        edges=(0.05, 0.3),
+        noises=("white", "pink", "babble"),
+        snr=(10, 40),
+        reverb_share=0.2,
+        reverb_time=(0.1, 0.2),
+        highpass=(20, 150),
+        lowpass=(4500, 7600),
+        level=(-30, -16),
+    ),
+    "covost2": Domain(
+        voices=("m3", "f2", "m1", "f4"),
+        speakers=(12, 4, 16),
+        rates=((150, 170),),
+        rate_spread=0.02,
+        pitch=(40, 60),
+        intonation=(45, 55),
+        pause_share=0.0,
+        pause=(0.0, 0.0),
+        edges=(0.05, 0.15),
+        noises=("white", "pink"),
+        snr=(25, 40),
+        reverb_share=0.0,
+        reverb_time=(0.1, 0.1),
+        highpass=(20, 60),
+        lowpass=(7000, 7600),
+        level=(-24, -18),
+    ),
+    "fleurs": Domain(
+        voices=("m2", "f1", "m7", "f3", "m4"),
+        speakers=(20, 10, 20),
+        rates=((115, 135), (185, 205)),
+        rate_spread=0.03,
+        pitch=(30, 70),
+        intonation=(30, 70),
+        pause_share=0.15,
+        pause=(0.1, 0.7),
+        edges=(0.05, 0.3),
+        noises=("white", "pink", "babble"),
+        snr=(5, 14),
+        reverb_share=0.5,
+        reverb_time=(0.1, 0.25),
+        highpass=(100, 300),
+        lowpass=(3400, 6000),
+        level=(-30, -16),
+    ),
+}  # fmt: skip
+
+# clips per language in train, dev, test
+SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
+    "smoke": {"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
+    "mini": {"read": (900, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+    "large": {
+        "read": (12000, 300, 500),
+        "covost2": (4000, 300, 500),
+        "fleurs": (4000, 300, 500),
+    },
+}
