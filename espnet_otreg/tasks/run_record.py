@@ -1,6 +1,7 @@
 """`run.json` beside a trained model: what was run, for how long and on what, for the results."""
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -19,7 +20,8 @@ from espnet_otreg.files import read_json, write_json
 def recording(args: argparse.Namespace) -> Iterator[None]:
     """Time the body; a resumed training adds to the time of the runs before."""
     path = Path(args.output_dir) / "run.json"
-    trains = not args.collect_stats and not args.dry_run and args.dist_rank in (None, 0)
+    rank = args.dist_rank if args.dist_rank is not None else int(os.environ.get("RANK", 0))
+    trains = rank == 0 and not args.collect_stats and not args.dry_run
     started, clock = time.strftime("%Y-%m-%d %H:%M:%S"), time.monotonic()
     ended = False
     try:
@@ -47,4 +49,5 @@ def device_name(ngpu: int) -> str:
     """Name the GPUs, or the processor and the threads used."""
     if ngpu > 0:
         return f"{ngpu} x {torch.cuda.get_device_name()}"
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    return f"CPU {platform.machine()}, {processes} x {torch.get_num_threads()} threads"

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# The stages of every recipe, numbered as in ESPnet's asr.sh. A recipe's run.sh gives the facts.
+set -euo pipefail
+set -m  # background trainings get process groups of their own, so that Ctrl-C can end them all
+trap 'for job in $(jobs -p); do kill -- "-${job}" 2> /dev/null || true; done' EXIT
+trap 'echo "interrupted: finished work is kept, the same command goes on from there" >&2; exit 130' INT TERM
+
+. ./path.sh
+. ./cmd.sh
+. ./db.sh
+. ./parse_options.sh
+
+cores=$(env -u OMP_NUM_THREADS nproc)  # nproc obeys OMP_NUM_THREADS
+
+# General
+stage=0               # first stage to run
+stop_stage=13         # last stage to run
+ngpu=auto             # GPUs per training; auto: all that are present
+nj=${cores}           # processes for data preparation
+inference_nj=${cores} # processes for decoding
+gpu_inference=auto    # decode on the GPU: true, false, auto
+train_nj=auto         # trainings at a time; auto: one on a GPU, two on two or more CPU cores
+dumpdir=dump          # formatted audio
+expdir=exp            # trained models and results
+
+# Data
+langs="en es fr"      # languages, trained together
+mini=auto             # make and use mini corpora; auto: when db.sh lacks a path
+mini_size=mini        # smoke, mini or large
+train_corpora=        # what the compared systems train on
+init_corpora=         # what the common checkpoint trains on; default: train_corpora
+test_corpora=         # what everything is tested on; others than train_corpora are cross-domain
+audio_format=flac
+fs=16000
+speed_perturb_factors=   # e.g. "0.9 1.0 1.1"
+min_wav_duration=0.1  # seconds; shorter training utterances are dropped and listed
+max_wav_duration=20   # seconds; longer training utterances are dropped and listed
+frames_per_second=20  # encoder frames; an utterance with more tokens than frames is dropped
+
+# Tokens
+token_type=bpe        # bpe or char
+nbpe=300
+bpemode=unigram
+feats_normalize=utterance_mvn  # or global_mvn, which costs a pass over all audio
+
+# Models: all start from one checkpoint, with the same updates, seeds and data order
+init_config=          # phase 1: stock training that every system starts from
+asr_config=           # phase 2: configs of the systems, the baseline first
+asr_args=             # further arguments of every training, e.g. "--max_epoch 2"
+seeds="1"             # phase 2 is run once per seed
+inference_config=
+inference_asr_model=valid.acc.ave.pth
+inference_args=       # further arguments of every decoding
+
+# Scoring
+normaliser=basic      # applied to references and hypotheses alike, named in the results
+names=                # the systems' names in tables, ';' between them; default: config names
+readme=               # a README whose table between the results markers is replaced
+
+help_message=$(
+    echo "Usage: ./run.sh [--option value ...]   (stages 0-13 as in ESPnet's asr.sh)"
+    echo "  0 mini corpora  1 data  2 speed perturbation  3 format  4 filter  5 tokens"
+    echo "  10 shapes  11 train  12 decode  13 score and compare"
+    sed -n '/^# General/,/^help_message/p' "$0" | sed '$d; s/^\([a-z_]*\)=/--\1 /')
+command_line="./run.sh $*"
+parse_options "$@"
+
+log() { echo "$(date '+%H:%M:%S') $*" >&2; }
+in_range() { [ "${stage}" -le "$1" ] && [ "$1" -le "${stop_stage}" ]; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+for needed in train_corpora test_corpora init_config asr_config inference_config; do
+    [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
+done
+init_corpora=${init_corpora:-${train_corpora}}
+all_corpora=$(printf '%s\n' ${init_corpora} ${train_corpora} ${test_corpora} | sort -u)
+if [ "${ngpu}" = auto ]; then
+    ngpu=$(nvidia-smi --list-gpus 2> /dev/null | grep -c '^GPU' || true)
+fi
+[ "${gpu_inference}" != auto ] || { [ "${ngpu}" = 0 ] && gpu_inference=false || gpu_inference=true; }
+[ "${train_nj}" != auto ] || { [ "${ngpu}" = 0 ] && [ "${cores}" -gt 1 ] && train_nj=2 || train_nj=1; }
+
+# A step is done when its marker holds the same history: the commands of all steps before it and
+# its own. Counts of processes do not change what is made, so they are left out.
+chain=
+step() {  # step STAGE MARKER COMMAND ...
+    local number=$1 marker=$2 history
+    shift 2
+    history=$(printf '%s\n' "${chain}" "$*" | sed 's/ --nj [0-9]*//; s/ --ngpu [0-9]*//')
+    chain=$(sha1sum <<< "${history}" | cut -c1-12)
+    in_range "${number}" || return 0
+    if [ -e "${marker}" ] && [ "$(head -n 1 "${marker}")" = "${chain}" ]; then
+        log "stage ${number}: already done: ${marker} (remove it to redo)"
+        return 0
+    fi
+    log "stage ${number}: $*"
+    "$@"
+    mkdir -p "$(dirname "${marker}")"
+    printf '%s\n' "${chain}" "$*" > "${marker}.tmp"
+    mv "${marker}.tmp" "${marker}"
+}
+python_step() { local number=$1 marker=$2; shift 2; step "${number}" "${marker}" python3 -m "$@"; }
+
+joined() { tr ' ' '_' <<< "$1"; }  # name of several corpora together
+root_of() {  # where a corpus lies
+    local variable
+    variable=$(tr '[:lower:]' '[:upper:]' <<< "$1")
+    echo "${!variable:-}"
+}
+
+# Stage 0: mini corpora, in the layouts of the real ones
+if [ "${mini}" = auto ]; then
+    mini=false
+    for corpus in ${all_corpora}; do [ -n "$(root_of "${corpus}")" ] || mini=true; done
+fi
+if [ "${mini}" = true ]; then
+    mini_root=${DOWNLOADS}/mini-${mini_size}
+    COVOST2=${mini_root} FLEURS=${mini_root}/fleurs MLS=${mini_root}/mls
+    if in_range 0; then
+        log "stage 0: mini corpora (${mini_size}) in ${mini_root}"
+        python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
+            --output "${mini_root}" --jobs "${nj}"
+    fi
+else
+    ! in_range 0 || log "stage 0: nothing to do, db.sh names the corpora"
+    for corpus in ${all_corpora}; do
+        [ -n "$(root_of "${corpus}")" ] || fail "db.sh has no path for ${corpus} (or: --mini true)"
+    done
+fi
+
+. ./stages_data.sh
+. ./stages_model.sh

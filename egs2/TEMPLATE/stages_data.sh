@@ -1,0 +1,73 @@
+# Sourced by otreg.sh: stages 1 to 10, from the corpora to what ESPnet's trainer reads.
+
+# Stage 1: data directories; 2-3: audio as the model hears it
+for corpus in ${all_corpora}; do
+    splits=test
+    case " ${init_corpora} ${train_corpora} " in *" ${corpus} "*) splits="train dev test" ;; esac
+    python_step 1 "data/.done/${corpus}" espnet_otreg.bin.prepare_data --corpus "${corpus}" \
+        --root "$(root_of "${corpus}")" --languages ${langs} --splits ${splits} --output data
+    for split in ${splits}; do
+        speeds=1.0
+        [ "${split}" != train ] || speeds=${speed_perturb_factors:-1.0}
+        for speed in ${speeds}; do
+            suffix=
+            number=3
+            [ "${speed}" = 1.0 ] || { suffix=_sp${speed}; number=2; }
+            set=${corpus}_${split}
+            python_step ${number} "${dumpdir}/raw/.done/format_${set}${suffix}" \
+                espnet_otreg.bin.format_audio --input "data/${set}" --fs "${fs}" --speed "${speed}" \
+                --output "${dumpdir}/raw/org/${set}${suffix}" --audio_format "${audio_format}" --nj "${nj}"
+        done
+    done
+done
+
+# Sets for training are corpora joined; test sets stay apart
+sets_of() {  # sets_of CORPORA SPLIT: the formatted folders of a split, speed variants included
+    local corpus speed
+    for corpus in $1; do
+        echo "${dumpdir}/raw/org/${corpus}_$2"
+        [ "$2" = train ] || continue
+        for speed in ${speed_perturb_factors}; do
+            [ "${speed}" = 1.0 ] || echo "${dumpdir}/raw/org/${corpus}_$2_sp${speed}"
+        done
+    done
+}
+train_set=$(joined "${train_corpora}")_train
+valid_set=$(joined "${train_corpora}")_dev
+init_set=$(joined "${init_corpora}")_train
+init_valid_set=$(joined "${init_corpora}")_dev
+test_sets=
+for corpus in ${test_corpora}; do test_sets+="${corpus}_test "; done
+if [ "${init_corpora}" = "${train_corpora}" ]; then
+    training_sets="${train_set} ${valid_set}"
+else
+    training_sets="${init_set} ${init_valid_set} ${train_set} ${valid_set}"
+fi
+
+# Stage 4: join and filter what trains; what is dropped is counted and listed
+for set in ${training_sets}; do
+    case "${set}" in
+        "${train_set}"|"${valid_set}") corpora=${train_corpora} ;;
+        *) corpora=${init_corpora} ;;
+    esac
+    python_step 4 "${dumpdir}/raw/.done/filter_${set}" espnet_otreg.bin.filter_data \
+        --input $(sets_of "${corpora}" "${set##*_}") --output "${dumpdir}/raw/${set}" \
+        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}"
+done
+
+# Stage 5: tokens, of all training text together
+token_dir=data/token_list/${token_type}_${bpemode}${nbpe}
+train_folders=$(printf "${dumpdir}/raw/%s\n" "${init_set}" "${train_set}" | sort -u)
+python_step 5 "${token_dir}/.done" espnet_otreg.bin.token_list \
+    --text $(sed 's,$,/text,' <<< "${train_folders}") \
+    --output "${token_dir}" --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}"
+token_options=(--token_list "${token_dir}/tokens.txt")
+[ "${token_type}" != bpe ] || token_options+=(--bpemodel "${token_dir}/bpe.model")
+
+! in_range 6 || log "stages 6-9: nothing to do, no language model is used"
+
+# Stage 10: shapes, from counts that are known; statistics only where asked for
+stats_dir=${expdir}/stats/${chain}
+python_step 10 "${stats_dir}/.done" espnet_otreg.bin.shapes "${token_options[@]}" \
+    --data $(for set in ${training_sets}; do echo "${dumpdir}/raw/${set}"; done) \
+    --fs "${fs}" --frames_per_second "${frames_per_second}" --output "${stats_dir}"

@@ -1,0 +1,141 @@
+# Sourced by otreg.sh: stages 11 to 13, training, decoding, scoring, for every system and seed.
+
+data_arguments() {  # data_arguments SET VALID_SET: what asr_train reads
+    local name set folder
+    for name in train valid; do
+        [ "${name}" = train ] && set=$1 || set=$2
+        folder=${dumpdir}/raw/${set}
+        echo "--${name}_data_path_and_name_and_type ${folder}/wav.scp,speech,sound" \
+            "--${name}_data_path_and_name_and_type ${folder}/text,text,text" \
+            "--${name}_shape_file ${stats_dir}/${set}/speech_shape" \
+            "--${name}_shape_file ${stats_dir}/${set}/text_shape"
+    done
+}
+common="--use_preprocessor true --token_type ${token_type} ${token_options[*]}
+    --non_linguistic_symbols none --cleaner none --g2p none --resume true
+    --fold_length 80000 --fold_length 150 --normalize ${feats_normalize}"
+[ "${ngpu}" = 0 ] || common+=" --use_amp true"
+if [ "${ngpu}" -gt 1 ]; then common+=" --multiprocessing_distributed true"; fi
+
+# Stage 10, second half: ESPnet's own pass over the audio, for global_mvn alone
+if [ "${feats_normalize}" = global_mvn ]; then
+    step 10 "${stats_dir}/.done_global_mvn" launch "${stats_dir}/collect_stats.log" 0 \
+        python3 -m espnet_otreg.bin.asr_train --collect_stats true --config "${init_config}" \
+        ${common/--normalize global_mvn/} $(data_arguments "${init_set}" "${init_valid_set}") \
+        --output_dir "${stats_dir}"
+    common+=" --normalize_conf stats_file=${stats_dir}/train/feats_stats.npz"
+fi
+
+experiment() {  # experiment CONFIG TAG ARGUMENTS PARENT: the folder's name
+    python3 -m espnet_otreg.bin.experiment_dir --config "$1" --expdir "${expdir}" --tag "$2" \
+        --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4"
+}
+
+show_epochs() {  # show_epochs FOLDER: a line per epoch, until the calling shell ends
+    tail -n 0 -F "$1/train.log" --pid "${BASHPID}" 2> /dev/null | stdbuf -oL sed -En \
+        "s/.* ([0-9]+)epoch results: \[train\].*, loss=([0-9.]+).*\[valid\].*, loss=([0-9.]+).*/\
+  $(basename "$1"): epoch \1, loss \2, validation loss \3/p" >&2
+}
+
+train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run in the background
+    local processes=$1 folder=$2 config=$3 set=$4 valid=$5
+    local start=(python3 -m)
+    shift 5
+    if [ -e "${folder}/.done" ]; then
+        log "stage 11: already done: ${folder}"
+        return 0
+    fi
+    if [ "${ngpu}" = 0 ] && [ "${processes}" -gt 1 ]; then
+        # small models gain from a process per core, hardly from threads; batches are shared out
+        start=(torchrun --standalone --nproc_per_node "${processes}" -m)
+        set -- "$@" --dist_backend gloo
+    fi
+    log "stage 11: training in ${folder}, see train.log there"
+    touch "${folder}/train.log"
+    show_epochs "${folder}" &
+    if ! OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
+        launch "${folder}/train.log" "${ngpu}" "${start[@]}" espnet_otreg.bin.asr_train \
+        --config "${config}" --output_dir "${folder}" --ngpu "${ngpu}" ${common} \
+        $(data_arguments "${set}" "${valid}") "$@"; then
+        tail -n 5 "${folder}/train.log" >&2
+        log "training failed, see ${folder}/train.log; the same command resumes at the last epoch"
+        return 1
+    fi
+    touch "${folder}/.done"
+}
+
+running=()
+start_training() {  # start_training PROCESSES ...: once fewer than train_nj are running
+    while [ "$(jobs -rp | wc -l)" -ge "${train_nj}" ]; do sleep 1; done
+    train "$@" &
+    running+=($!)
+}
+finish_trainings() {
+    local job
+    for job in ${running[*]}; do wait "${job}" || fail "a training failed (see above)"; done
+    running=()
+}
+
+# Stage 11: one common checkpoint, then every system from it
+[ "${stop_stage}" -ge 11 ] || exit 0
+init_exp=$(experiment "${init_config}" "" "${asr_args}" "")
+if in_range 11; then
+    start_training "${cores}" "${init_exp}" "${init_config}" "${init_set}" "${init_valid_set}" \
+        ${asr_args}
+    finish_trainings
+fi
+systems=()  # one word per system: its folders, one per seed, joined by commas
+for config in ${asr_config}; do
+    folders=
+    for seed in ${seeds}; do
+        folder=$(experiment "${config}" "seed${seed}" "--seed ${seed} ${asr_args}" "${init_exp}")
+        folders+="${folders:+,}${folder}"
+        ! in_range 11 || start_training $(((cores + train_nj - 1) / train_nj)) "${folder}" \
+            "${config}" "${train_set}" "${valid_set}" --seed "${seed}" ${asr_args} \
+            --init_param "${init_exp}/${inference_asr_model}"
+    done
+    systems+=("${folders}")
+done
+finish_trainings
+
+# Stage 12 and 13: every folder decodes all test sets; then one table
+decode_tag=$(basename "$(python3 -m espnet_otreg.bin.experiment_dir --prefix "" \
+    --config "${inference_config}" --expdir "${expdir}/decode" \
+    --arguments "${inference_asr_model} ${inference_args}")")
+for folder in ${init_exp} ${systems[*]//,/ }; do
+    output=${folder}/${decode_tag}
+    chain=${output}  # the folder's name says what it was made from
+    step 12 "${output}/.done" python3 -m espnet_otreg.bin.decode_sets --asr_exp "${folder}" \
+        --model_file "${inference_asr_model}" --config "${inference_config}" \
+        --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
+        --output "${output}" --nj "${inference_nj}" \
+        --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" --arguments "${inference_args}"
+    for set in ${test_sets}; do
+        step 13 "${output}/${set}/.scored_${normaliser}" python3 -m espnet_otreg.bin.score \
+            --ref "${dumpdir}/raw/org/${set}" --hyp "${output}/${set}/text" \
+            --output "${output}/${set}/score.json" --normaliser "${normaliser}"
+    done
+done
+
+# The table: the baseline first, and last the common checkpoint that all systems start from
+in_range 13 || exit 0
+in_domain=()
+cross_domain=()
+for corpus in ${test_corpora}; do
+    case " ${train_corpora} " in
+        *" ${corpus} "*) in_domain+=("${corpus}_test") ;;
+        *) cross_domain+=("${corpus}_test") ;;
+    esac
+done
+if [ -n "${names}" ]; then
+    IFS=';' read -ra shown <<< "${names}"
+else
+    shown=()
+    for config in ${asr_config}; do shown+=("$(basename "${config}" .yaml)"); done
+fi
+python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
+    --systems "${systems[@]:1}" "${init_exp}" --names "${shown[@]}" "common checkpoint" \
+    ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
+    --decode_tag "${decode_tag}" --commands "${command_line}" \
+    --output "${expdir}/RESULTS.md" --json "${expdir}/results.json" ${readme:+--readme "${readme}"}
+log "stage 13: results in ${expdir}/RESULTS.md and ${expdir}/results.json"

@@ -1,0 +1,1 @@
+../TEMPLATE/parse_options.sh

@@ -1,0 +1,158 @@
+"""Stage 12: decode several test sets with one model, spread over processes, resumable.
+
+All sets are decoded together, since a process spends ten seconds on imports before its first
+utterance. Each process is `espnet_otreg.bin.asr_inference` on a part of the utterances; a finished
+part is kept, so that an interrupted run goes on. Results land in `<output>/<set>/text`.
+"""
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from espnet_otreg.bin.cli import run
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_table, write_lines
+
+TABLES = ("text", "token", "token_int", "score")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of stage 12."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--asr_exp", required=True, help="experiment folder with config.yaml")
+    parser.add_argument("--model_file", default="valid.acc.ave.pth", help="file in that folder")
+    parser.add_argument("--config", required=True, help="decoding YAML")
+    parser.add_argument("--sets", nargs="+", required=True, help="data directories to decode")
+    parser.add_argument("--output", required=True, help="folder; a subfolder per set")
+    parser.add_argument("--nj", type=int, default=2, help="processes")
+    parser.add_argument("--ngpu", type=int, default=0, help="1: every process uses the GPU")
+    parser.add_argument(
+        "--arguments", default="", help="further options of asr_inference, as one string"
+    )
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Decode and collect."""
+    args = get_parser().parse_args(cmd)
+    run(lambda: decode_sets(args))
+
+
+def decode_sets(args: argparse.Namespace) -> None:
+    """Split, decode in parallel with one line of progress, merge by set."""
+    experiment, output = Path(args.asr_exp), Path(args.output)
+    for needed in (experiment / "config.yaml", experiment / args.model_file, Path(args.config)):
+        if not needed.exists():
+            raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
+    audio: dict[str, str] = {}
+    for folder in args.sets:
+        table = read_table(Path(folder) / "wav.scp")
+        twice = sorted(audio.keys() & table.keys())
+        if twice:
+            raise UserError(f"{len(twice)} utterances are in two sets, first {twice[0]}")
+        audio |= table
+    work = output / "parts"
+    write_lines(work / "wav.scp", [f"{utt} {path}" for utt, path in sorted(audio.items())])
+    utterances = sorted(audio)
+    parts = [utterances[i :: args.nj] for i in range(min(args.nj, len(utterances)))]
+    folders = [_prepare(work, i, part) for i, part in enumerate(parts)]
+    _run_all([_command(args, work, folder) for folder in folders], folders, len(audio))
+    _merge(args, output, folders)
+
+
+def _prepare(work: Path, number: int, part: list[str]) -> Path:
+    """Write a part's keys; an older result for other keys is not taken for this one's."""
+    folder = work / str(number)
+    keys = folder / "keys"
+    if not keys.exists() or keys.read_text().split() != part:
+        (folder / "1best_recog" / "text").unlink(missing_ok=True)
+        write_lines(keys, part)
+    return folder
+
+
+def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "espnet_otreg.bin.asr_inference"),
+        *("--config", args.config, "--ngpu", str(args.ngpu), "--batch_size", "1"),
+        *("--data_path_and_name_and_type", f"{work / 'wav.scp'},speech,sound"),
+        *("--key_file", str(folder / "keys"), "--output_dir", str(folder)),
+        *("--asr_train_config", str(Path(args.asr_exp) / "config.yaml")),
+        *("--asr_model_file", str(Path(args.asr_exp) / args.model_file)),
+        *args.arguments.split(),
+    ]
+
+
+def _run_all(commands: list[list[str]], folders: list[Path], total: int) -> None:
+    """Run the parts that are not finished; the first failure stops the others."""
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, len(commands))))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads}
+    running: dict[Path, subprocess.Popen] = {}
+    try:
+        for command, folder in zip(commands, folders, strict=True):
+            if _finished(folder):
+                continue
+            with open(folder / "log", "w", encoding="utf-8") as log:
+                running[folder] = subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                )
+        while any(process.poll() is None for process in running.values()):
+            _show_progress(folders, total)
+            for folder, process in running.items():
+                if process.poll():
+                    raise UserError(f"decoding failed: {_tail(folder / 'log')}")
+            time.sleep(0.5)
+        _show_progress(folders, total, end="\n")
+    finally:
+        for process in running.values():
+            process.terminate()
+    for folder in folders:
+        if not _finished(folder):
+            raise UserError(f"decoding ended without a result for all: {_tail(folder / 'log')}")
+
+
+def _finished(folder: Path) -> bool:
+    return _decoded(folder) == len((folder / "keys").read_text().split())
+
+
+def _decoded(folder: Path) -> int:
+    result = folder / "1best_recog" / "text"
+    return len(result.read_text(encoding="utf-8").splitlines()) if result.exists() else 0
+
+
+def _show_progress(folders: list[Path], total: int, end: str = "\r") -> None:
+    done = sum(map(_decoded, folders))
+    print(f"decoded {done} of {total} utterances", end=end, file=sys.stderr, flush=True)
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"see {log}, which ends\n" + "\n".join(lines[-5:])
+
+
+def _merge(args: argparse.Namespace, output: Path, folders: list[Path]) -> None:
+    """Sort the parts' tables into one folder per set."""
+    for name in TABLES:
+        rows = dict(_rows(folders, name))
+        for folder in map(Path, args.sets):
+            found = [f"{utt} {rows[utt]}" for utt in read_table(folder / "wav.scp") if utt in rows]
+            if found:
+                write_lines(output / folder.name / name, found)
+    logging.info("results in %s/{%s}", output, ",".join(Path(s).name for s in args.sets))
+
+
+def _rows(folders: list[Path], name: str) -> Iterator[tuple[str, str]]:
+    for folder in folders:
+        path = folder / "1best_recog" / name
+        if path.exists():
+            yield from read_table(path).items()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Stage 12's splitting, resuming and merging, with a decoder that echoes the utterance's name."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from espnet_otreg.bin import decode_sets
+from espnet_otreg.files import read_table, write_lines
+
+ECHO = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+with open(folder.parent / "calls", "a") as calls:
+    calls.write(folder.name)
+if len(sys.argv) > 2 and folder.name == sys.argv[2]:
+    sys.exit("out of memory")
+(folder / "1best_recog").mkdir(exist_ok=True)
+lines = [f"{utt} heard {utt}\\n" for utt in (folder / "keys").read_text().split()]
+(folder / "1best_recog" / "text").write_text("".join(lines))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """Two sets, a model, and the options to decode with three processes."""
+    for name, count in (("a_test", 5), ("b_test", 2)):
+        rows = [f"{name}-{i} {name}{i}.flac" for i in range(count)]
+        write_lines(tmp_path / name / "wav.scp", rows)
+    for needed in ("exp/config.yaml", "exp/model.pth", "decode.yaml"):
+        write_lines(tmp_path / needed, ["x: 1"])
+    monkeypatch.chdir(tmp_path)
+
+    def command(failing=()):
+        def echo(args, work, folder):
+            return [sys.executable, "-c", ECHO, str(folder), *failing]
+
+        monkeypatch.setattr(decode_sets, "_command", echo)
+        decode_sets.main(
+            [
+                *("--asr_exp", "exp", "--model_file", "model.pth", "--config", "decode.yaml"),
+                *("--nj", "3", "--sets", "a_test", "b_test", "--output", "out"),
+            ]
+        )
+
+    return command
+
+
+def calls() -> str:
+    path = Path("out/parts/calls")
+    return "".join(sorted(path.read_text())) if path.exists() else ""
+
+
+def test_every_set_gets_its_own_utterances_back(recipe):
+    recipe()
+    for name in ("a_test", "b_test"):
+        wanted = read_table(Path(name) / "wav.scp")
+        assert read_table(Path("out") / name / "text") == {u: f"heard {u}" for u in wanted}
+    assert calls() == "012"
+
+
+def test_finished_parts_are_kept_and_only_the_failed_one_runs_again(recipe):
+    with pytest.raises(SystemExit, match=r"see .*out/parts/1/log.*\n.*out of memory"):
+        recipe(failing=["1"])
+    assert not Path("out/a_test").exists()
+    done = [i for i in "02" if Path(f"out/parts/{i}/1best_recog/text").exists()]
+    Path("out/parts/calls").unlink()
+    recipe()
+    assert calls() == "".join(sorted(set("012") - set(done)))
+    assert len(read_table(Path("out/a_test/text"))) == 5
+
+
+def test_a_changed_set_is_decoded_again(recipe):
+    recipe()
+    write_lines(Path("a_test/wav.scp"), ["a_test-9 a.flac"])
+    recipe()
+    assert read_table(Path("out/a_test/text")) == {"a_test-9": "heard a_test-9"}
+
+
+def test_an_utterance_in_two_sets_is_an_error(recipe):
+    write_lines(Path("b_test/wav.scp"), ["a_test-1 a.flac"])
+    with pytest.raises(SystemExit, match="1 utterances are in two sets, first a_test-1"):
+        recipe()
+
+
+@pytest.mark.parametrize("missing", ["exp/config.yaml", "exp/model.pth", "decode.yaml"])
+def test_a_missing_file_is_named(recipe, missing):
+    Path(missing).unlink()
+    with pytest.raises(SystemExit, match=f"{missing} does not exist"):
+        recipe()
