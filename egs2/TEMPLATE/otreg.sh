@@ -48,7 +48,8 @@ init_config=          # phase 1: stock training that every system starts from
 asr_config=           # phase 2: configs of the systems, the baseline first
 asr_args=             # further arguments of every training, e.g. "--max_epoch 2"
 seeds="1"             # phase 2 is run once per seed
-inference_config=
+inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, in batches
+inference_config=     # of the beam search
 inference_asr_model=valid.acc.ave.pth
 inference_args=       # further arguments of every decoding
 
@@ -69,7 +70,7 @@ log() { echo "$(date '+%H:%M:%S') $*" >&2; }
 in_range() { [ "${stage}" -le "$1" ] && [ "$1" -le "${stop_stage}" ]; }
 fail() { echo "error: $*" >&2; exit 1; }
 
-for needed in train_corpora test_corpora init_config asr_config inference_config; do
+for needed in train_corpora test_corpora init_config asr_config; do
     [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
 done
 init_corpora=${init_corpora:-${train_corpora}}

@@ -99,14 +99,17 @@ done
 finish_trainings
 
 # Stage 12 and 13: every folder decodes all test sets; then one table
-decode_tag=$(basename "$(python3 -m espnet_otreg.bin.experiment_dir --prefix "" \
-    --config "${inference_config}" --expdir "${expdir}/decode" \
-    --arguments "${inference_asr_model} ${inference_args}")")
+decode_config=()
+[ "${inference_method}" != beam ] || decode_config=(--config "${inference_config}")
+decode_tag=decode_$(basename "$(python3 -m espnet_otreg.bin.experiment_dir \
+    "${decode_config[@]}" --prefix "${inference_method}" \
+    --expdir "${expdir}/decode" --arguments "${inference_asr_model} ${inference_args}")")
 for folder in ${init_exp} ${systems[*]//,/ }; do
     output=${folder}/${decode_tag}
     chain=${output}  # the folder's name says what it was made from
     step 12 "${output}/.done" python3 -m espnet_otreg.bin.decode_sets --asr_exp "${folder}" \
-        --model_file "${inference_asr_model}" --config "${inference_config}" \
+        --model_file "${inference_asr_model}" \
+        --method "${inference_method}" "${decode_config[@]}" \
         --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
         --output "${output}" --nj "${inference_nj}" \
         --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" --arguments "${inference_args}"

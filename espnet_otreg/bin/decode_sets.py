@@ -1,8 +1,9 @@
 """Stage 12: decode several test sets with one model, spread over processes, resumable.
 
 All sets are decoded together, since a process spends ten seconds on imports before its first
-utterance. Each process is `espnet_otreg.bin.asr_inference` on a part of the utterances; a finished
-part is kept, so that an interrupted run goes on. Results land in `<output>/<set>/text`.
+utterance. Each process is `asr_inference` (beam search) or `ctc_inference` (greedy, batched) on a
+part of the utterances; a finished part is kept, so that an interrupted run goes on. Results land in
+`<output>/<set>/text`.
 """
 
 import argparse
@@ -28,7 +29,13 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--asr_exp", required=True, help="experiment folder with config.yaml")
     parser.add_argument("--model_file", default="valid.acc.ave.pth", help="file in that folder")
-    parser.add_argument("--config", required=True, help="decoding YAML")
+    parser.add_argument(
+        "--method",
+        choices=["beam", "ctc_greedy"],
+        default="beam",
+        help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone, in batches",
+    )
+    parser.add_argument("--config", help="decoding YAML, for the beam search")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories to decode")
     parser.add_argument("--output", required=True, help="folder; a subfolder per set")
     parser.add_argument("--nj", type=int, default=2, help="processes")
@@ -48,7 +55,10 @@ def main(cmd: Sequence[str] | None = None) -> None:
 def decode_sets(args: argparse.Namespace) -> None:
     """Split, decode in parallel with one line of progress, merge by set."""
     experiment, output = Path(args.asr_exp), Path(args.output)
-    for needed in (experiment / "config.yaml", experiment / args.model_file, Path(args.config)):
+    if args.method == "beam" and not args.config:
+        raise UserError("--method beam needs --config, a decoding YAML such as conf/decode.yaml")
+    needs = [experiment / "config.yaml", experiment / args.model_file]
+    for needed in [*needs, Path(args.config)] if args.method == "beam" else needs:
         if not needed.exists():
             raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
     audio: dict[str, str] = {}
@@ -78,14 +88,19 @@ def _prepare(work: Path, number: int, part: list[str]) -> Path:
 
 
 def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
+    wav_scp = work / "wav.scp"
+    if args.method == "beam":
+        data = f"{wav_scp},speech,sound"
+        program = ["asr_inference", "--config", args.config, "--batch_size", "1"]
+        program += ["--data_path_and_name_and_type", data]
+    else:
+        program = ["ctc_inference", "--wav_scp", str(wav_scp)]
     return [
-        *(sys.executable, "-m", "espnet_otreg.bin.asr_inference"),
-        *("--config", args.config, "--ngpu", str(args.ngpu), "--batch_size", "1"),
-        *("--data_path_and_name_and_type", f"{work / 'wav.scp'},speech,sound"),
+        *(sys.executable, "-m", f"espnet_otreg.bin.{program[0]}", *program[1:]),
         *("--key_file", str(folder / "keys"), "--output_dir", str(folder)),
         *("--asr_train_config", str(Path(args.asr_exp) / "config.yaml")),
         *("--asr_model_file", str(Path(args.asr_exp) / args.model_file)),
-        *args.arguments.split(),
+        *("--ngpu", str(args.ngpu), *args.arguments.split()),
     ]
 
 

@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--config", required=True, help="training (or decoding) YAML")
+    parser.add_argument("--config", help="training (or decoding) YAML, if there is one")
     parser.add_argument("--expdir", required=True, help="folder that holds the experiments")
     parser.add_argument("--prefix", default="asr", help="first part of the name")
     parser.add_argument("--tag", default="", help="in the name after the config's own, e.g. seed2")
@@ -47,13 +47,13 @@ def main(cmd: Sequence[str] | None = None) -> None:
 def experiment_dir(args: argparse.Namespace) -> Path:
     """Return the experiment's folder, made if need be."""
     record = {
-        "config": _read_config(Path(args.config)),
+        "config": _read_config(Path(args.config)) if args.config else {},
         "arguments": args.arguments.split(),
         "data": args.data,
         "parent": args.parent,
     }
     digest = hashlib.sha1(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
-    stem = "_".join(filter(None, [args.prefix, Path(args.config).stem, args.tag]))
+    stem = "_".join(filter(None, [args.prefix, Path(args.config or "").stem, args.tag]))
     folder = Path(args.expdir) / f"{stem}_{digest}"
     if not (folder / RECORD).exists():
         for earlier in sorted(Path(args.expdir).glob(f"{stem}_{'[0-9a-f]' * 8}/{RECORD}")):

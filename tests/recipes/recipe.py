@@ -10,7 +10,6 @@ ROOT = Path(__file__).parents[2]
 TINY = [
     *("--mini_size", "smoke", "--nbpe", "90", "--seeds", "1"),
     *("--nj", "2", "--inference_nj", "1", "--train_nj", "1"),
-    *("--inference_args", "--maxlenratio 0.2"),
     *("--asr_args", "--max_epoch 1 --batch_size 8 --optim_conf lr=0.0001"),
 ]
 

@@ -1,0 +1,92 @@
+"""Decode with the CTC branch alone, greedily and in batches; same files as asr_inference."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet_otreg.bin.cli import run
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_table, write_lines
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the options, named as asr_inference's."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--asr_train_config", type=Path, required=True, help="config.yaml")
+    parser.add_argument("--asr_model_file", type=Path, required=True, help="checkpoint")
+    parser.add_argument("--wav_scp", type=Path, required=True, help="`utterance path` lines")
+    parser.add_argument("--key_file", type=Path, help="decode these utterances alone")
+    parser.add_argument("--output_dir", type=Path, required=True, help="gets 1best_recog/")
+    parser.add_argument("--batch_size", type=int, default=16, help="utterances at a time")
+    parser.add_argument("--ngpu", type=int, default=0, help="1: on the GPU")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Decode."""
+    args = get_parser().parse_args(cmd)
+    run(lambda: decode(args))
+
+
+def decode(args: argparse.Namespace) -> None:
+    """Write `1best_recog/{text,token}`; the text's order is the table's."""
+    audio = read_table(args.wav_scp)
+    if args.key_file is not None:
+        keys = args.key_file.read_text(encoding="utf-8").split()
+        unknown = [key for key in keys if key not in audio]
+        if unknown:
+            raise UserError(f"{args.key_file}: {unknown[0]} is not in {args.wav_scp}")
+        audio = {key: audio[key] for key in keys}
+    for needed in (args.asr_train_config, args.asr_model_file):
+        if not needed.is_file():
+            raise UserError(f"{needed} does not exist: train first, or check its name")
+    found = {}
+    for number, (utt, tokens, text) in enumerate(_decoded(args, audio), start=1):
+        found[utt] = (tokens, text)
+        if number % 20 == 0 or number == len(audio):
+            print(f"decoded {number} of {len(audio)}", end="\r", file=sys.stderr, flush=True)
+    folder = args.output_dir / "1best_recog"
+    write_lines(folder / "token", [f"{utt} {' '.join(found[utt][0])}" for utt in audio])
+    write_lines(folder / "text", [f"{utt} {found[utt][1]}" for utt in audio])
+    logging.info("%d utterances in %s", len(audio), folder)
+
+
+def _decoded(
+    args: argparse.Namespace, audio: dict[str, str]
+) -> Iterator[tuple[str, list[str], str]]:
+    """Yield utterance, tokens and text, longest utterances first so that batches pad little."""
+    import soundfile  # torch and ESPnet take seconds to import, and `--help` needs none of them
+    import torch
+    from espnet2.text.build_tokenizer import build_tokenizer
+
+    from espnet_otreg.decode.ctc_greedy import ctc_greedy
+    from espnet_otreg.tasks.asr import ASRTask
+
+    device = "cuda" if args.ngpu else "cpu"
+    model, options = ASRTask.build_model_from_file(
+        str(args.asr_train_config), str(args.asr_model_file), device
+    )
+    model.eval()
+    tokenizer = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
+    order = sorted(audio, key=lambda utt: -soundfile.info(audio[utt]).frames)
+    for start in range(0, len(order), args.batch_size):
+        batch = order[start : start + args.batch_size]
+        clips: list[Any] = [
+            torch.from_numpy(soundfile.read(audio[utt], dtype="float32")[0]) for utt in batch
+        ]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        for utt, ids in zip(
+            batch, ctc_greedy(model, speech.to(device), lengths.to(device)), strict=True
+        ):
+            tokens = [options.token_list[i] for i in ids]
+            yield utt, tokens, tokenizer.tokens2text(tokens)
+
+
+if __name__ == "__main__":
+    main()
