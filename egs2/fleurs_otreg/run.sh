@@ -18,7 +18,7 @@ mini=(
     --mini true
     --langs "en es fr"
     --nbpe 300
-    --frames_per_second 20
+    --frames_per_second 16
     --init_corpora mls  # broad read speech, the only set with many voices
     --init_config conf/mini/init.yaml
     --asr_config "conf/mini/train.yaml conf/mini/train_otreg.yaml"

@@ -33,22 +33,21 @@ class Domain:
 
 DOMAINS = {
     "read": Domain(
-        voices=("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m6", "f5", "m7", "Annie", "m8",
-                "linda", "Andy", "steph"),
+        voices=("m1", "f1", "m2", "f2", "m3", "f3", "m4", "f4", "m7", "f5"),
         speakers=(64, 8, 16),
-        rates=((120, 200),),
+        rates=((135, 190),),
         rate_spread=0.05,
-        pitch=(25, 75),
+        pitch=(30, 70),
         intonation=(30, 70),
         pause_share=0.10,
         pause=(0.05, 0.5),
         edges=(0.05, 0.3),
         noises=("white", "pink", "babble"),
-        snr=(15, 40),
-        reverb_share=0.1,
+        snr=(18, 40),
+        reverb_share=0.0,
         reverb_time=(0.1, 0.2),
         highpass=(20, 150),
-        lowpass=(4500, 7600),
+        lowpass=(5500, 7600),
         level=(-30, -16),
     ),
     "covost2": Domain(
@@ -72,7 +71,7 @@ DOMAINS = {
     "fleurs": Domain(
         voices=("m2", "f1", "m7", "f3", "m4"),
         speakers=(20, 10, 20),
-        rates=((115, 135), (185, 205)),
+        rates=((120, 138), (182, 200)),
         rate_spread=0.03,
         pitch=(30, 70),
         intonation=(30, 70),
@@ -92,7 +91,7 @@ DOMAINS = {
 # clips per language in train, dev, test
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "smoke": {"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
-    "mini": {"read": (900, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+    "mini": {"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
     "large": {
         "read": (12000, 300, 500),
         "covost2": (4000, 300, 500),
