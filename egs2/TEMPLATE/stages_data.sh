@@ -1,19 +1,22 @@
 # Sourced by otreg.sh: stages 1 to 10, from the corpora to what ESPnet's trainer reads.
 
 # Stage 1: data directories; 2-3: audio as the model hears it
+other_speeds=$(for speed in ${speed_perturb_factors}; do
+    [ "${speed}" = 1.0 ] || [ "${speed}" = 1 ] || echo "${speed}"; done)
+other_speeds=${other_speeds//$'\n'/ }
 for corpus in ${all_corpora}; do
     splits=test
     case " ${init_corpora} ${train_corpora} " in *" ${corpus} "*) splits="train dev test" ;; esac
     python_step 1 "data/.done/${corpus}" espnet_otreg.bin.prepare_data --corpus "${corpus}" \
         --root "$(root_of "${corpus}")" --languages ${langs} --splits ${splits} --output data
     for split in ${splits}; do
+        set=${corpus}_${split}
         speeds=1.0
-        [ "${split}" != train ] || speeds=${speed_perturb_factors:-1.0}
+        [ "${split}" != train ] || speeds+=" ${other_speeds}"
         for speed in ${speeds}; do
             suffix=
             number=3
             [ "${speed}" = 1.0 ] || { suffix=_sp${speed}; number=2; }
-            set=${corpus}_${split}
             python_step ${number} "${dumpdir}/raw/.done/format_${set}${suffix}" \
                 espnet_otreg.bin.format_audio --input "data/${set}" --fs "${fs}" --speed "${speed}" \
                 --output "${dumpdir}/raw/org/${set}${suffix}" --audio_format "${audio_format}" --nj "${nj}"
@@ -27,9 +30,7 @@ sets_of() {  # sets_of CORPORA SPLIT: the formatted folders of a split, speed va
     for corpus in $1; do
         echo "${dumpdir}/raw/org/${corpus}_$2"
         [ "$2" = train ] || continue
-        for speed in ${speed_perturb_factors}; do
-            [ "${speed}" = 1.0 ] || echo "${dumpdir}/raw/org/${corpus}_$2_sp${speed}"
-        done
+        for speed in ${other_speeds}; do echo "${dumpdir}/raw/org/${corpus}_$2_sp${speed}"; done
     done
 }
 train_set=$(joined "${train_corpora}")_train
