@@ -31,8 +31,8 @@ experiment() {  # experiment CONFIG TAG ARGUMENTS PARENT: the folder's name
         --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4"
 }
 
-show_epochs() {  # show_epochs FOLDER: a line per epoch, until the calling shell ends
-    tail -n 0 -F "$1/train.log" --pid "${BASHPID}" 2> /dev/null | stdbuf -oL sed -En \
+show_epochs() {  # show_epochs FOLDER PID: a line per epoch, until that process ends
+    tail -n 0 -F "$1/train.log" --pid "$2" 2> /dev/null | stdbuf -oL sed -En \
         "s/.* ([0-9]+)epoch results: \[train\].*, loss=([0-9.]+).*\[valid\].*, loss=([0-9.]+).*/\
   $(basename "$1"): epoch \1, loss \2, validation loss \3/p" >&2
 }
@@ -52,7 +52,7 @@ train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run 
     fi
     log "stage 11: training in ${folder}, see train.log there"
     touch "${folder}/train.log"
-    show_epochs "${folder}" &
+    show_epochs "${folder}" "${BASHPID}" &
     if ! OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
         launch "${folder}/train.log" "${ngpu}" "${start[@]}" espnet_otreg.bin.asr_train \
         --config "${config}" --output_dir "${folder}" --ngpu "${ngpu}" ${common} \

@@ -22,9 +22,10 @@ DOMAINS = {
 
 # one worker per recipe: its tests share what it made
 RECIPES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in DOMAINS]
+pytestmark = pytest.mark.parametrize("finished", RECIPES, indirect=True)
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(scope="module")
 def finished(request, tmp_path_factory):
     """A recipe that ran through all stages once."""
     folder = recipe_tools.copy_recipe(request.param, tmp_path_factory.mktemp(request.param))
