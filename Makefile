@@ -12,10 +12,10 @@ run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
 
 test: venv lint
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadscope
 
 unit: venv
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/recipes
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadscope --ignore tests/recipes
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -38,7 +38,7 @@ show_epochs() {  # show_epochs FOLDER PID: a line per epoch, until that process 
 }
 
 train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run in the background
-    local processes=$1 folder=$2 config=$3 set=$4 valid=$5
+    local processes=$1 folder=$2 config=$3 set=$4 valid=$5 own=${BASHPID}
     local start=(python3 -m)
     shift 5
     if [ -e "${folder}/.done" ]; then
@@ -52,7 +52,7 @@ train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run 
     fi
     log "stage 11: training in ${folder}, see train.log there"
     touch "${folder}/train.log"
-    show_epochs "${folder}" "${BASHPID}" &
+    show_epochs "${folder}" "${own}" &
     if ! OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
         launch "${folder}/train.log" "${ngpu}" "${start[@]}" espnet_otreg.bin.asr_train \
         --config "${config}" --output_dir "${folder}" --ngpu "${ngpu}" ${common} \

@@ -20,16 +20,12 @@ DOMAINS = {
 }
 
 
-# one worker per recipe: its tests share what it made
-RECIPES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in DOMAINS]
-pytestmark = pytest.mark.parametrize("finished", RECIPES, indirect=True)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def finished(request, tmp_path_factory):
     """A recipe that ran through all stages once."""
-    folder = recipe_tools.copy_recipe(request.param, tmp_path_factory.mktemp(request.param))
-    done = recipe_tools.run_recipe(folder, *OPTIONS[folder.name])
+    name = request.cls.recipe
+    folder = recipe_tools.copy_recipe(name, tmp_path_factory.mktemp(name))
+    done = recipe_tools.run_recipe(folder, *OPTIONS[name])
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
 
@@ -39,117 +35,131 @@ def experiment(folder: Path, stem: str) -> Path:
     return found
 
 
-def test_the_recipe_ends_with_the_comparison_in_and_across_domains(finished):
-    folder, done = finished
-    inside, across = DOMAINS[folder.name]
-    results = json.loads((folder / "exp/results.json").read_text())
-    text = json.dumps(results)
-    assert "stock ESPnet" in done.stdout
-    assert "OTReg" in done.stdout
-    assert inside in text
-    assert across in text
-    page = (folder / "exp/RESULTS.md").read_text()
-    for fact in ("normaliser", "espnet", "seed", "wall"):
-        assert fact in page.lower(), fact
+class EndToEnd:
+    def test_the_recipe_ends_with_the_comparison_in_and_across_domains(self, finished):
+        folder, done = finished
+        inside, across = DOMAINS[folder.name]
+        results = json.loads((folder / "exp/results.json").read_text())
+        text = json.dumps(results)
+        assert "stock ESPnet" in done.stdout
+        assert "OTReg" in done.stdout
+        assert inside in text
+        assert across in text
+        page = (folder / "exp/RESULTS.md").read_text()
+        for fact in ("normaliser", "espnet", "seed", "wall"):
+            assert fact in page.lower(), fact
 
+    def test_every_test_utterance_is_decoded_by_every_system(self, finished):
+        folder, _ = finished
+        for stem in ("init", "train_seed1", "train_otreg_seed1"):
+            for name in DOMAINS[folder.name]:
+                (decoded,) = experiment(folder, stem).glob(f"*decode*/{name}/text")
+                assert (
+                    read_table(decoded).keys()
+                    == read_table(folder / "dump/raw/org" / name / "wav.scp").keys()
+                )
 
-def test_every_test_utterance_is_decoded_by_every_system(finished):
-    folder, _ = finished
-    for stem in ("init", "train_seed1", "train_otreg_seed1"):
-        for name in DOMAINS[folder.name]:
-            (decoded,) = experiment(folder, stem).glob(f"*decode*/{name}/text")
-            assert (
-                read_table(decoded).keys()
-                == read_table(folder / "dump/raw/org" / name / "wav.scp").keys()
-            )
+    def test_the_arms_share_everything_but_the_model(self, finished):
+        folder, _ = finished
+        configs = [
+            yaml.safe_load((experiment(folder, stem) / "config.yaml").read_text())
+            for stem in ("train_seed1", "train_otreg_seed1")
+        ]
+        for config in configs:
+            for key in ("config", "output_dir", "model"):
+                config.pop(key)
+            config["model_conf"].pop("ot_conf", None)
+        assert configs[0] == configs[1]
+        assert configs[0]["init_param"] == [
+            f"exp/{experiment(folder, 'init').name}/valid.acc.ave.pth"
+        ]
 
+    def test_running_again_does_nothing_and_says_so(self, finished):
+        folder, _ = finished
+        before = {p: p.stat().st_mtime_ns for p in folder.glob("exp/*/*.pth")}
+        before |= {p: p.stat().st_mtime_ns for p in folder.glob("dump/raw/**/*.flac")}
+        again = recipe_tools.run_recipe(folder, *OPTIONS[folder.name])
+        assert again.returncode == 0, again.stderr[-3000:]
+        assert before == {p: p.stat().st_mtime_ns for p in before}
+        for stage in (1, 3, 4, 5, 10, 11, 12, 13):
+            assert f"stage {stage}: already done" in again.stderr
+        for stage in (1, 3, 4, 5, 10, 11, 12):
+            assert f"stage {stage}: python3" not in again.stderr
 
-def test_the_arms_share_everything_but_the_model(finished):
-    folder, _ = finished
-    configs = [
-        yaml.safe_load((experiment(folder, stem) / "config.yaml").read_text())
-        for stem in ("train_seed1", "train_otreg_seed1")
-    ]
-    for config in configs:
-        for key in ("config", "output_dir", "model"):
-            config.pop(key)
-        config["model_conf"].pop("ot_conf", None)
-    assert configs[0] == configs[1]
-    assert configs[0]["init_param"] == [f"exp/{experiment(folder, 'init').name}/valid.acc.ave.pth"]
-
-
-def test_running_again_does_nothing_and_says_so(finished):
-    folder, _ = finished
-    before = {p: p.stat().st_mtime_ns for p in folder.glob("exp/*/*.pth")}
-    before |= {p: p.stat().st_mtime_ns for p in folder.glob("dump/raw/**/*.flac")}
-    again = recipe_tools.run_recipe(folder, *OPTIONS[folder.name])
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert before == {p: p.stat().st_mtime_ns for p in before}
-    for stage in (1, 3, 4, 5, 10, 11, 12, 13):
-        assert f"stage {stage}: already done" in again.stderr
-    for stage in (1, 3, 4, 5, 10, 11, 12):
-        assert f"stage {stage}: python3" not in again.stderr
-
-
-def test_an_edited_config_trains_in_a_new_folder(finished):
-    folder, _ = finished
-    if folder.name != "covost2_otreg":
-        pytest.skip("once is enough")
-    config = folder / "conf/mini/train_otreg.yaml"
-    old, text = experiment(folder, "train_otreg_seed1"), config.read_text()
-    kept = (old / "valid.acc.ave.pth").stat().st_mtime_ns
-    try:
-        config.write_text(text.replace("weight: 0.3\n", "weight: 0.2\n", 1))
-        again = recipe_tools.run_recipe(folder, "--stage", "11", "--stop_stage", "11")
-    finally:
-        config.write_text(text)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert "ot_conf.weight: 0.3 -> 0.2" in again.stderr
-    folders = [p for p in (folder / "exp").glob("asr_train_otreg_seed1_*") if p.is_dir()]
-    assert len(folders) == 2
-    assert (old / "valid.acc.ave.pth").stat().st_mtime_ns == kept
-    new = next(p for p in folders if p != old)
-    (new / ".done").unlink()  # so that `experiment` finds one folder in the other tests
-
-
-def test_an_exported_model_decodes_the_same_in_stock_espnet_without_this_package(finished):
-    folder, _ = finished
-    if OPTIONS[folder.name] != BEAM:
-        pytest.skip("stock ESPnet decodes by beam search")
-    trained = experiment(folder, "train_otreg_seed1")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "espnet_otreg.bin.export_stock"),
-            *("--asr_exp", str(trained.relative_to(folder)), "--output", "exp/exported"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    (decoded,) = trained.glob(f"*decode*/{DOMAINS[folder.name][0]}/text")
-    expected = read_table(decoded)
-    audio = read_table(folder / "dump/raw/org" / DOMAINS[folder.name][0] / "wav.scp")
-    script = textwrap.dedent(
-        """
-        import sys
-        sys.modules["espnet_otreg"] = None  # an import of it now fails
+    def test_an_edited_config_trains_in_a_new_folder(self, finished):
+        folder, _ = finished
+        if folder.name != "covost2_otreg":
+            pytest.skip("once is enough")
+        config = folder / "conf/mini/train_otreg.yaml"
+        old, text = experiment(folder, "train_otreg_seed1"), config.read_text()
+        kept = (old / "valid.acc.ave.pth").stat().st_mtime_ns
         try:
-            import espnet_otreg
-        except ImportError:
-            pass
-        else:
-            raise SystemExit("the package is still there")
-        from espnet2.bin.asr_inference import main
-        main(sys.argv[1:])
-        """
-    )
-    options = ["--asr_train_config", "exp/exported/config.yaml"]
-    options += ["--asr_model_file", "exp/exported/model.pth", "--config", "conf/mini/decode.yaml"]
-    options += ["--data_path_and_name_and_type", "exp/wav.scp,speech,sound", "--ngpu", "0"]
-    options += ["--output_dir", "exp/stock", "--maxlenratio", "0.2"]
-    (folder / "exp/wav.scp").write_text("".join(f"{u} {p}\n" for u, p in audio.items()))
-    stock = subprocess.run(
-        [sys.executable, "-c", script, *options], cwd=folder, capture_output=True, text=True
-    )
-    assert stock.returncode == 0, stock.stderr[-3000:]
-    assert read_table(folder / "exp/stock/1best_recog/text") == expected
+            config.write_text(text.replace("weight: 0.3\n", "weight: 0.2\n", 1))
+            again = recipe_tools.run_recipe(folder, "--stage", "11", "--stop_stage", "11")
+        finally:
+            config.write_text(text)
+        assert again.returncode == 0, again.stderr[-3000:]
+        assert "ot_conf.weight: 0.3 -> 0.2" in again.stderr
+        folders = [p for p in (folder / "exp").glob("asr_train_otreg_seed1_*") if p.is_dir()]
+        assert len(folders) == 2
+        assert (old / "valid.acc.ave.pth").stat().st_mtime_ns == kept
+        new = next(p for p in folders if p != old)
+        (new / ".done").unlink()  # so that `experiment` finds one folder in the other tests
+
+    def test_an_exported_model_decodes_the_same_in_stock_espnet_without_this_package(
+        self, finished
+    ):
+        folder, _ = finished
+        if OPTIONS[folder.name] != BEAM:
+            pytest.skip("stock ESPnet decodes by beam search")
+        trained = experiment(folder, "train_otreg_seed1")
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "espnet_otreg.bin.export_stock"),
+                *("--asr_exp", str(trained.relative_to(folder)), "--output", "exp/exported"),
+            ],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        (decoded,) = trained.glob(f"*decode*/{DOMAINS[folder.name][0]}/text")
+        expected = read_table(decoded)
+        audio = read_table(folder / "dump/raw/org" / DOMAINS[folder.name][0] / "wav.scp")
+        script = textwrap.dedent(
+            """
+            import sys
+            sys.modules["espnet_otreg"] = None  # an import of it now fails
+            try:
+                import espnet_otreg
+            except ImportError:
+                pass
+            else:
+                raise SystemExit("the package is still there")
+            from espnet2.bin.asr_inference import main
+            main(sys.argv[1:])
+            """
+        )
+        options = ["--asr_train_config", "exp/exported/config.yaml"]
+        options += [
+            "--asr_model_file",
+            "exp/exported/model.pth",
+            "--config",
+            "conf/mini/decode.yaml",
+        ]
+        options += ["--data_path_and_name_and_type", "exp/wav.scp,speech,sound", "--ngpu", "0"]
+        options += ["--output_dir", "exp/stock", "--maxlenratio", "0.2"]
+        (folder / "exp/wav.scp").write_text("".join(f"{u} {p}\n" for u, p in audio.items()))
+        stock = subprocess.run(
+            [sys.executable, "-c", script, *options], cwd=folder, capture_output=True, text=True
+        )
+        assert stock.returncode == 0, stock.stderr[-3000:]
+        assert read_table(folder / "exp/stock/1best_recog/text") == expected
+
+
+# a class each, so that the recipes run on different workers (--dist loadscope)
+class TestCovost2(EndToEnd):
+    recipe = "covost2_otreg"
+
+
+class TestFleurs(EndToEnd):
+    recipe = "fleurs_otreg"
