@@ -17,7 +17,7 @@ full=(
 mini=(
     --mini true
     --langs "en es fr"
-    --nbpe 500
+    --nbpe 300
     --frames_per_second 16
     --init_corpora mls  # broad read speech, the only set with many voices
     --init_config conf/mini/init.yaml

@@ -91,7 +91,7 @@ DOMAINS = {
 # clips per language in train, dev, test
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "smoke": {"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
-    "mini": {"read": (2400, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+    "mini": {"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
     "large": {
         "read": (12000, 300, 500),
         "covost2": (4000, 300, 500),
