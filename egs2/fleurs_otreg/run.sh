@@ -22,7 +22,7 @@ mini=(
     --init_corpora mls  # broad read speech, the only set with many voices
     --init_config conf/mini/init.yaml
     --asr_config "conf/mini/train.yaml conf/mini/train_otreg.yaml"
-    --inference_method ctc_greedy  # a beam search of 4,000 utterances takes an hour on two cores
+    --inference_method ctc_greedy  # the beam search would add five minutes on two cores
     --inference_config conf/mini/decode.yaml
     --seeds "1 2"
 )
