@@ -1,4 +1,4 @@
-"""Decode with the CTC branch alone, greedily and in batches; same files as asr_inference."""
+"""Decode with the CTC branch alone, greedily; same files as asr_inference."""
 
 import argparse
 import logging
@@ -22,7 +22,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--wav_scp", type=Path, required=True, help="`utterance path` lines")
     parser.add_argument("--key_file", type=Path, help="decode these utterances alone")
     parser.add_argument("--output_dir", type=Path, required=True, help="gets 1best_recog/")
-    parser.add_argument("--batch_size", type=int, default=16, help="utterances at a time")
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=1,
+        help="utterances at a time; above 1 the convolutions of ESPnet's conformers and "
+        "E-branchformers see their neighbours' padding, and some words change",
+    )
     parser.add_argument("--ngpu", type=int, default=0, help="1: on the GPU")
     return parser
 

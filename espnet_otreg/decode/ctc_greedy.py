@@ -1,7 +1,7 @@
-"""Greedy CTC decoding in batches: the same tokens as one utterance at a time, far faster.
+"""Greedy CTC decoding of padded batches: the best token of every frame, in one encoder pass.
 
-Stock ESPnet decodes one utterance at a time by beam search. Where the CTC branch alone is wanted,
-taking its best token per frame needs one encoder pass over a padded batch.
+Nothing here depends on the batch neighbours, but ESPnet's convolutional encoders do: their
+convolutions run over padding. So commands decode one utterance at a time unless told otherwise.
 """
 
 import torch
