@@ -1,0 +1,1 @@
+"""Measuring what an alignment does, apart from the models that make it."""
