@@ -92,3 +92,18 @@ def data_dir(folder: Path, clips: dict[str, Path], text: str = "hello there") ->
     (folder / "utt2spk").write_text("".join(f"{utt} spk-{utt[0]}\n" for utt in ids))
     (folder / "utt2lang").write_text("".join(f"{utt} en\n" for utt in ids))
     return folder
+
+
+def aishell(
+    root: Path, clips: dict[str, list[str]], lines: list[str], packed: Sequence[str] = ()
+) -> Path:
+    """Write the clips of each split, the transcript file, and archives of speakers left packed."""
+    home = root / "data_aishell"
+    for split, names in clips.items():
+        for name in names:
+            write_audio(home / "wav" / split / name[6:11] / f"{name}.wav")
+    table = home / "transcript" / "aishell_transcript_v0.8.txt"
+    write_table(table, [(line,) for line in lines])
+    for speaker in packed:
+        write_tar(home / "wav" / f"{speaker}.tar.gz", {f"train/{speaker}/x.wav": wav_bytes()})
+    return root

@@ -6,6 +6,8 @@ To add a corpus: write a module with NAME, VARIABLE, OPTIONS and `prepare()` as 
 
 from types import ModuleType
 
-from espnet_otreg.corpora import covost2, fleurs, mls
+from espnet_otreg.corpora import aishell, covost2, fleurs, graded, mls
 
-CORPORA: dict[str, ModuleType] = {module.NAME: module for module in (covost2, fleurs, mls)}
+CORPORA: dict[str, ModuleType] = {
+    module.NAME: module for module in (aishell, covost2, fleurs, mls, *graded.LEVELS)
+}

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from espnet_otreg.corpora.mini import lexicon, shapes
-from espnet_otreg.corpora.mini.domains import DOMAINS, SIZES
+from espnet_otreg.corpora.mini.domains import EVERY, GRADED, MUSIC, SIZES, family
 from espnet_otreg.corpora.mini.grammar import SPLITS, Sentence, draw_split, written
 from espnet_otreg.corpora.mini.layouts import (
     STAGING,
@@ -54,9 +54,11 @@ class Request(NamedTuple):
     def parameters(self) -> dict[str, object]:
         """What tells one finished folder from another, the tables' contents included."""
         sizes = {corpus: SIZES[self.size][corpus] for corpus in self.corpora}
-        domains = {corpus: DOMAINS[corpus] for corpus in self.corpora}
+        domains = {corpus: EVERY[corpus] for corpus in self.corpora}
         words = {name: text for name, text in vars(lexicon).items() if name.isupper()}
-        made_of = repr((_VERSION, sizes, domains, words, shapes.SHAPES))
+        music = {corpus: MUSIC[corpus] for corpus in self.corpora if corpus in MUSIC}
+        tables = (_VERSION, sizes, domains, words, shapes.SHAPES)
+        made_of = repr((*tables, music) if music else tables)
         return {
             "size": self.size,
             "languages": list(self.languages),
@@ -180,8 +182,9 @@ def sentences(
     FLEURS has the same sentences in all languages, and some are read by more than one speaker.
     """
     key = "all" if corpus == "fleurs" else lang
-    source = draw_split(split, generator(seed, corpus, key, split, "sentences"))
-    drawn = list(islice(source, clips))
+    source = draw_split(split, generator(seed, family(corpus), key, split, "sentences"))
+    first = _first_of(corpus, split, clips)
+    drawn = list(islice(source, first, first + clips))
     if corpus != "fleurs":
         return tuple(enumerate(drawn))
     numbers = [index - (index % _REPEAT == _REPEAT - 1) for index in range(clips)]
@@ -189,20 +192,27 @@ def sentences(
     return tuple((offset + number, drawn[number]) for number in numbers)
 
 
+def _first_of(corpus: str, split: str, clips: int) -> int:
+    """Where a corpus' clips begin in its family's: graded training sets follow on each other."""
+    return clips * list(GRADED).index(corpus) if corpus in GRADED and split == "train" else 0
+
+
 def _make_chunk(output: Path, chunk: Chunk, seed: int) -> int:
-    domain = DOMAINS[chunk.corpus]
+    domain, music = EVERY[chunk.corpus], MUSIC.get(chunk.corpus)
     babble = _babble(chunk.lang)
     chosen = sentences(chunk.corpus, chunk.lang, chunk.split, chunk.clips, seed)
     _speaker().restart()
     lines = []
     for index in range(chunk.first, chunk.last):
         number, sentence = chosen[index]
+        source = (family(chunk.corpus), chunk.lang, chunk.split)
+        drawn = index + _first_of(chunk.corpus, chunk.split, chunk.clips)
+        who = person(domain, *source, drawn, seed, chunk.clips)
         place = (chunk.corpus, chunk.lang, chunk.split)
-        who = person(domain, *place, index, seed, chunk.clips)
         name = clip_name(*place, index, who.number)
         words = sentence.texts[chunk.lang].split()
-        rng = generator(seed, *place, index)
-        clip = render(_speaker(), words, chunk.lang, domain, who, rng, babble)
+        rng = generator(seed, *source, drawn)
+        clip = render(_speaker(), words, chunk.lang, domain, who, rng, babble, music)
         write_clip(clip_path(output, *place, name), clip.samples)
         record: Record = {
             "corpus": chunk.corpus,

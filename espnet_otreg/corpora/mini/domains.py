@@ -1,10 +1,13 @@
-"""How each mini corpus sounds, and how large it is: all the knobs, in two tables.
+"""How each mini corpus sounds, and how large it is: all the knobs, in tables.
 
 `read` is broad and for pretraining. `covost2` and `fleurs` are narrow and differ from each other in
-voices, rate, pauses, noise and channel, but not in language or words.
+voices, rate, pauses, noise and channel, but not in language or words. `graded0` to `graded2` have
+the voices of `covost2` and ever more time in which nobody speaks, filled with noise and music.
 """
 
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 Range = tuple[float, float]
 
@@ -88,13 +91,41 @@ DOMAINS = {
     ),
 }  # fmt: skip
 
+# One family: the same people, and the same sentences in dev and test, so that levels compare clip
+# by clip; training sentences differ, so that the levels' training sets can be joined.
+GRADED = {
+    "graded0": DOMAINS["covost2"],
+    "graded1": replace(
+        DOMAINS["covost2"], pause_share=0.25, pause=(0.1, 0.4), edges=(0.2, 0.5), snr=(15, 25)
+    ),
+    "graded2": replace(
+        DOMAINS["covost2"], pause_share=0.5, pause=(0.2, 0.8), edges=(0.4, 1.0), snr=(8, 15)
+    ),
+}
+
+# decibels of the music against the speech, where nobody speaks; corpora not named have none
+MUSIC: dict[str, Range] = {"graded1": (-22, -14), "graded2": (-12, -4)}
+
+EVERY: Mapping[str, Domain] = ChainMap(DOMAINS, GRADED)
+
+
+def family(corpus: str) -> str:
+    """Whose people and sentences a corpus has: its own, but the graded ones share theirs."""
+    return "graded" if corpus in GRADED else corpus
+
+
 # clips per language in train, dev, test
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
-    "smoke": {"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
-    "mini": {"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+    "smoke": {
+        **{"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
+        **dict.fromkeys(GRADED, (4, 1, 3)),
+    },
+    "mini": {
+        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+        **dict.fromkeys(GRADED, (300, 10, 60)),
+    },
     "large": {
-        "read": (12000, 300, 500),
-        "covost2": (4000, 300, 500),
-        "fleurs": (4000, 300, 500),
+        **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
+        **dict.fromkeys(GRADED, (2000, 100, 500)),
     },
 }

@@ -1,8 +1,9 @@
 """Where the real corpora keep what: clip files, tables, archives.
 
-`covost2` is Common Voice 4 with CoVoST-2 tables beside it, `fleurs` is FLEURS, `read` has the
-layout of Multilingual LibriSpeech. Two liberties: the MP3 clips are 16 kHz (Common Voice 4: 48
-kHz), and English is translated into Spanish, a pair that the real CoVoST-2 does not have.
+`covost2` is Common Voice 4 with CoVoST-2 tables beside it, `fleurs` is FLEURS, all others have the
+layout of Multilingual LibriSpeech: `read` in `mls/`, the graded ones in folders of their own names.
+Two liberties: the MP3 clips are 16 kHz (Common Voice 4: 48 kHz), and English is translated into
+Spanish, a pair that the real CoVoST-2 does not have.
 """
 
 import gzip
@@ -51,7 +52,7 @@ def clip_path(output: Path, corpus: str, lang: str, split: str, name: str) -> Pa
     if corpus == "fleurs":
         return output / STAGING / "fleurs" / lang / split / f"{name}.wav"
     reader, book, _ = name.split("_")
-    folder = output / "mls" / f"mls_{MLS_NAMES[lang]}" / split / "audio"
+    folder = _mls_folder(output, corpus, lang) / split / "audio"
     return folder / reader / book / f"{name}.flac"
 
 
@@ -76,9 +77,12 @@ def finish(output: Path, corpus: str, lang: str, records: list[Record]) -> None:
     by_split: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_split[record["split"]].append(record)
-    {"covost2": _finish_covost2, "fleurs": _finish_fleurs, "read": _finish_mls}[corpus](
-        output, lang, by_split
-    )
+    if corpus == "covost2":
+        _finish_covost2(output, lang, by_split)
+    elif corpus == "fleurs":
+        _finish_fleurs(output, lang, by_split)
+    else:
+        _finish_mls(_mls_folder(output, corpus, lang), by_split)
 
 
 def _finish_covost2(output: Path, lang: str, by_split: dict[str, list[Record]]) -> None:
@@ -142,8 +146,11 @@ def _pack(archive: Path, folder: str, files: list[tuple[str, Path]]) -> None:
                 tar.addfile(member, wave)
 
 
-def _finish_mls(output: Path, lang: str, by_split: dict[str, list[Record]]) -> None:
+def _mls_folder(output: Path, corpus: str, lang: str) -> Path:
+    return output / ("mls" if corpus == "read" else corpus) / f"mls_{MLS_NAMES[lang]}"
+
+
+def _finish_mls(folder: Path, by_split: dict[str, list[Record]]) -> None:
     for split in SPLITS:
         rows = sorted(f"{record['clip']}\t{record['text']}" for record in by_split[split])
-        folder = output / "mls" / f"mls_{MLS_NAMES[lang]}" / split
-        write_lines(folder / "transcripts.txt", rows)
+        write_lines(folder / split / "transcripts.txt", rows)

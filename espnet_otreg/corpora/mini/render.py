@@ -12,6 +12,7 @@ from scipy import fft, signal
 
 from espnet_otreg.corpora.mini.domains import Domain, Range
 from espnet_otreg.corpora.mini.grammar import SPLITS, draw_split
+from espnet_otreg.corpora.mini.music import between_words
 from espnet_otreg.corpora.mini.speech import RATE, Speaker, Spoken
 
 SAMPLE_RATE = 16000
@@ -76,8 +77,9 @@ def render(
     who: Person,
     rng: random.Random,
     babble: np.ndarray,
+    music: Range | None = None,
 ) -> Clip:
-    """Speak and record one sentence."""
+    """Speak and record one sentence; `music` is its level against the speech, in decibels."""
     rate = round(who.rate * (1 + rng.uniform(-1, 1) * domain.rate_spread))
     pitch = round(who.pitch + rng.uniform(-3, 3))
     intonation = round(rng.uniform(*domain.intonation))
@@ -92,6 +94,14 @@ def render(
     snr = rng.uniform(*domain.snr)
     noise = _noise(len(speech), domain.noises, rng, babble)
     low, high = rng.uniform(*domain.highpass), rng.uniform(*domain.lowpass)
+    played = rng.uniform(*music) if music else None
+    if played is not None:  # drawn last: without it, everything else stays the same
+        spoken_at = [
+            (round(start / RATE * SAMPLE_RATE), round(end / RATE * SAMPLE_RATE))
+            for start, end in spans
+        ]
+        tune = between_words(len(speech), spoken_at, SAMPLE_RATE, _numpy(rng))
+        speech = speech + tune * 10 ** ((level + played) / 20)
     recorded = _band(speech + noise * 10 ** ((level - snr) / 20), low, high)
     recorded /= max(1.0, float(np.abs(recorded).max()) / 0.99)  # never clips
     times = [
@@ -103,6 +113,8 @@ def render(
         "snr_db": round(snr, 1), "reverb_s": round(reverb, 3), "band_hz": [round(low), round(high)],
         "level_db": round(level, 1),
     }  # fmt: skip
+    if played is not None:
+        condition["music_db"] = round(played, 1)
     return Clip(recorded.astype(np.float32), times, condition)
 
 
