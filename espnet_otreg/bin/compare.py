@@ -18,6 +18,7 @@ from espnet_otreg.scoring.provenance import provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
 from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.tables import main_table, plain, verdicts
+from espnet_otreg.scoring.wer import METRICS
 
 PROGRAM = "python -m espnet_otreg.bin.compare"
 
@@ -45,6 +46,13 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cross_domain", nargs="+", default=[], help="test sets unlike it (default: none)"
+    )
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        default=METRICS[0],
+        help="auto: word error rate, or character error rate for languages without spaces; "
+        "cer: character error rate for all (default: %(default)s)",
     )
     parser.add_argument("--decode_tag", required=True, help="decoding folder in each experiment")
     parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
@@ -87,7 +95,8 @@ def _compare(args: argparse.Namespace, command: str) -> None:
     systems = parse_systems([args.baseline, *args.systems], args.names)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
-    comparison = compare(systems, sets, args.decode_tag, samples=args.samples, seed=args.seed)
+    draws = {"samples": args.samples, "seed": args.seed}
+    comparison = compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
     facts = (comparison, provenance(command), args.commands, args.device)
     with writing(args.output) as stream:
         stream.write(results_document(*facts))

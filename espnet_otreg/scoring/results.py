@@ -20,7 +20,7 @@ from espnet_otreg.scoring.significance import (
     rate_interval,
     resample_speakers,
 )
-from espnet_otreg.scoring.wer import TOTAL, Counts, Summary, metric_of
+from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Summary, metric_of
 
 SCORE_FILE = "score.json"
 
@@ -108,6 +108,7 @@ def compare(
     sets: Sequence[SetName],
     decode_tag: str,
     *,
+    metric: str = AUTO,
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Comparison:
@@ -119,14 +120,17 @@ def compare(
     tested = []
     for name, domain in sets:
         scores = [
-            [load_score(folder / decode_tag / name / SCORE_FILE) for folder in system.folders]
+            [
+                load_score(folder / decode_tag / name / SCORE_FILE, metric)
+                for folder in system.folders
+            ]
             for system in systems
         ]
         flat = [scored for group in scores for scored in group]
         normalisers.update((scored.normaliser, scored.path) for scored in flat)
         _check_one_normaliser(normalisers)
         _check_same_references(flat)
-        tested.append(TestedSet(name, domain, _parts(scores, samples, seed)))
+        tested.append(TestedSet(name, domain, _parts(scores, metric, samples, seed)))
     return Comparison(
         tuple(systems), tuple(tested), next(iter(normalisers)), decode_tag, samples, seed
     )
@@ -156,7 +160,9 @@ def _check_same_references(scores: Sequence[Scored]) -> None:
             )
 
 
-def _parts(scores: Sequence[Sequence[Scored]], samples: int, seed: int) -> dict[str, Part]:
+def _parts(
+    scores: Sequence[Sequence[Scored]], metric: str, samples: int, seed: int
+) -> dict[str, Part]:
     utterances = scores[0][0].utterances
     summaries = scores[0][0].summaries
     parts = {}
@@ -166,13 +172,16 @@ def _parts(scores: Sequence[Sequence[Scored]], samples: int, seed: int) -> dict[
         ]
         errors = np.array(
             [
-                np.mean([[s.utterances[i].primary.errors for i in chosen] for s in group], axis=0)
+                np.mean(
+                    [[s.utterances[i].primary(metric).errors for i in chosen] for s in group],
+                    axis=0,
+                )
                 for group in scores
             ]
         )  # (systems, utterances)
         resampled = resample_speakers(
             errors,
-            [utterances[i].primary.reference for i in chosen],
+            [utterances[i].primary(metric).reference for i in chosen],
             [utterances[i].speaker for i in chosen],
             samples=samples,
             seed=seed,
@@ -187,7 +196,7 @@ def _parts(scores: Sequence[Sequence[Scored]], samples: int, seed: int) -> dict[
             for index, group in enumerate(scores)
         ]
         parts[language] = Part(
-            metric=metric_of(utterances[i].language for i in chosen),
+            metric=metric_of((utterances[i].language for i in chosen), metric),
             utterances=len(chosen),
             speakers=resampled.speakers,
             words=summaries[language].words.reference,

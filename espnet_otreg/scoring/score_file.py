@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json, writing
-from espnet_otreg.scoring.wer import TOTAL, Counts, Summary, Utterance, summarise
+from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Summary, Utterance, summarise
 
 _COUNTS = [f"{unit}_{field}" for unit in ("word", "char") for field in Counts._fields]
 _COLUMNS = ["utterance", "speaker", "language", *_COUNTS, "reference", "hypothesis"]
@@ -51,7 +51,7 @@ def save_score(
     write_json(path, content)
 
 
-def load_score(path: Path) -> Scored:
+def load_score(path: Path, metric: str = AUTO) -> Scored:
     """Read a score and check that its two files belong together."""
     side_file = _side_file(path)
     for needed in (path, side_file):
@@ -68,7 +68,7 @@ def load_score(path: Path) -> Scored:
     if header.split("\t") != _COLUMNS:
         raise UserError(f"{side_file} has other columns than this version writes; score again")
     utterances = [_utterance(line.split("\t")) for line in lines]
-    return Scored(path, content["normaliser"], utterances, summarise(utterances))
+    return Scored(path, content["normaliser"], utterances, summarise(utterances, metric))
 
 
 def _utterance(values: list[str]) -> Utterance:

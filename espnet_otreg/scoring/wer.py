@@ -16,6 +16,7 @@ from espnet_otreg.scoring.normalise import get_normaliser
 
 TOTAL = "total"
 UNKNOWN_LANGUAGE = "und"
+METRICS = AUTO, CHARACTERS = "auto", "cer"  # auto: words, but characters where nothing else suits
 
 # Written without spaces between words, so that a word error rate means little:
 # Chinese and its relatives, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha.
@@ -61,10 +62,10 @@ class Utterance(NamedTuple):
     reference: str
     hypothesis: str
 
-    @property
-    def primary(self) -> Counts:
-        """Counts in the unit that suits the language."""
-        return self.characters if scored_in_characters(self.language) else self.words
+    def primary(self, metric: str = AUTO) -> Counts:
+        """Counts in the unit that suits the language, or in characters if asked for."""
+        in_characters = metric == CHARACTERS or scored_in_characters(self.language)
+        return self.characters if in_characters else self.words
 
 
 class Summary(NamedTuple):
@@ -145,7 +146,7 @@ def score(
                 hypothesis,
             )
         )
-    if not any(utterance.primary.reference for utterance in scored):
+    if not any(utterance.primary().reference for utterance in scored):
         raise UserError(
             f"none of the {len(scored)} references has a word left after the normaliser "
             f"'{normaliser}', so there is no error rate; check the reference text"
@@ -153,30 +154,30 @@ def score(
     return scored
 
 
-def summarise(utterances: Sequence[Utterance]) -> dict[str, Summary]:
+def summarise(utterances: Sequence[Utterance], metric: str = AUTO) -> dict[str, Summary]:
     """Sum up each language, in alphabetical order, and then everything as `total`."""
     names = sorted({utterance.language for utterance in utterances})
     if TOTAL in names:
         raise UserError(f"a language may not be called '{TOTAL}'; rename it in utt2lang")
     parts = {name: [u for u in utterances if u.language == name] for name in names}
-    return {name: _summary(part) for name, part in {**parts, TOTAL: utterances}.items()}
+    return {name: _summary(part, metric) for name, part in {**parts, TOTAL: utterances}.items()}
 
 
-def metric_of(languages: Iterable[str]) -> str:
+def metric_of(languages: Iterable[str], metric: str = AUTO) -> str:
     """Name the figure that suits these languages together: WER, CER or mixed."""
-    units = {scored_in_characters(language) for language in languages}
+    units = {metric == CHARACTERS or scored_in_characters(language) for language in languages}
     return "mixed" if len(units) == 2 else "CER" if units == {True} else "WER"
 
 
-def _summary(utterances: Sequence[Utterance]) -> Summary:
+def _summary(utterances: Sequence[Utterance], metric: str) -> Summary:
     return Summary(
-        metric=metric_of(u.language for u in utterances),
-        primary=_sum(u.primary for u in utterances),
+        metric=metric_of((u.language for u in utterances), metric),
+        primary=_sum(u.primary(metric) for u in utterances),
         words=_sum(u.words for u in utterances),
         characters=_sum(u.characters for u in utterances),
         utterances=len(utterances),
         speakers=len({u.speaker for u in utterances}),
-        wrong_utterances=sum(u.primary.errors > 0 for u in utterances),
+        wrong_utterances=sum(u.primary(metric).errors > 0 for u in utterances),
         empty_hypotheses=sum(bool(u.reference) and not u.hypothesis for u in utterances),
         empty_references=sum(not u.reference for u in utterances),
     )

@@ -1,6 +1,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from espnet_otreg.errors import UserError
@@ -71,6 +72,19 @@ def test_seeds_pair_one_by_one_when_there_are_as_many(tmp_path, make_experiment)
     assert result.difference.verdict == "identical"
     unequal = run([pair[0], folders["b1"]], SETS[1:]).sets[0].parts[TOTAL].results[1]
     assert unequal.seed_differences == ()
+
+
+def test_character_errors_can_be_the_figure_for_every_language(experiments):
+    in_words, in_characters = (
+        compare(parse_systems(experiments, None), SETS, TAG, metric=metric, samples=200)
+        for metric in ("auto", "cer")
+    )
+    part, expected = in_characters.sets[0].parts["en"], in_words.sets[0].parts["en"]
+    assert part.metric == "CER"
+    assert part.results[1].seed_rates != expected.results[1].seed_rates
+    assert np.mean(part.results[1].seed_rates) == pytest.approx(expected.results[1].cer)
+    _, low, high = part.results[1].interval
+    assert low <= part.results[1].cer <= high
 
 
 def test_every_language_of_every_set_is_a_part(experiments):
