@@ -1,10 +1,10 @@
 """`ot_conf` of a configuration: every key, its type and its range, checked before data is read."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.models.options import read_options
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,10 @@ class OTConf:
         >>> OTConf.from_dict({"epsilon": 0.05}).epsilon
         0.05
         """
-        if not isinstance(given, dict):
-            raise UserError(f"ot_conf must be a mapping of options, got {given!r}")
-        known = {field.name: field.type for field in fields(cls)}
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise UserError(
-                f"ot_conf has unknown key {', '.join(map(repr, unknown))}; "
-                f"known keys: {', '.join(known)}"
-            )
-        conf = cls(**{key: _typed(key, value, known[key]) for key, value in given.items()})
-        conf._check_ranges()
-        return conf
+        return read_options(cls, given, "ot_conf")
 
-    def _check_ranges(self) -> None:
+    def __post_init__(self) -> None:
+        """Check the ranges."""
         for key, allowed, holds in (
             ("weight", ">= 0 and finite", 0 <= self.weight < math.inf),
             ("sparsity_weight", ">= 0 and finite", 0 <= self.sparsity_weight < math.inf),
@@ -57,21 +47,4 @@ class OTConf:
             ("start_epoch", ">= 1", self.start_epoch >= 1),
         ):
             if not holds:
-                raise UserError(f"ot_conf.{key} must be {allowed}, got {getattr(self, key)!r}")
-
-
-def _typed(key: str, value: Any, expected: Any) -> Any:
-    """Return the value as its declared type, or say what is wrong with it."""
-    if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isnan(value):
-            raise UserError(f"ot_conf.{key} must be a number, got nan")
-        return float(value)
-    if type(value) is expected:
-        return value
-    hint = ""
-    if expected is float and isinstance(value, str):
-        hint = " (YAML reads 1e-3 and inf as text: write 1.0e-3 and .inf)"
-    raise UserError(
-        f"ot_conf.{key} must be of type {expected.__name__}, "
-        f"got {value!r} of type {type(value).__name__}{hint}"
-    )
+                raise ValueError(f"{key} must be {allowed}, got {getattr(self, key)!r}")
