@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 MINI = ["espeakng-loader>=0.2"]
+TRANSFER = ["transformers"]
 
 setup(
     name="espnet_otreg",
@@ -31,10 +32,12 @@ setup(
     ],
     extras_require={
         "mini": MINI,
+        "transfer": TRANSFER,
         "slm": ["transformers", "peft"],
         "report": ["jinja2", "matplotlib"],
         "test": [
             *MINI,
+            *TRANSFER,
             *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
         ],
         "bench": ["POT", "geomloss"],

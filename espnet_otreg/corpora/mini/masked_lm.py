@@ -1,0 +1,281 @@
+"""A small masked language model of the mini grammars, in Hugging Face format.
+
+Trained from nothing on sentences of the split `train` in all languages: a sentence of dev or test
+belongs to no other split (`grammar.Sentence.split`), so none is ever seen. The pieces are cut by
+byte-pair encoding over words marked at their start, not by WordPiece: that one forgets whether an
+apostrophe had spaces around it, this one gives every sentence back as it was.
+"""
+
+import json
+import logging
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from espnet_otreg.corpora.mini import lexicon, shapes
+from espnet_otreg.corpora.mini.grammar import draw_split, vocabulary
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BertForMaskedLM, PreTrainedTokenizerFast
+
+REPORT = "masked_lm.json"  # in the finished folder: what it was made with, and how good it is
+_VERSION = 1  # raise it when the same request gives another model
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_MASKED = 0.2  # of the positions; of these 80 % become [MASK], 10 % any piece, 10 % stay
+_POSITIONS = 128
+_IGNORED = -100  # label of what is not asked for
+
+
+class Size(NamedTuple):
+    """How much to train."""
+
+    meanings: int  # each gives one sentence per language
+    held_out: int
+    pieces: int
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    epochs: int
+    batch: int = 64
+    rate: float = 3e-3
+
+
+SIZES = {
+    "smoke": Size(100, 20, 300, 32, 1, 2, 64, 2),
+    "mini": Size(7000, 300, 500, 128, 3, 4, 512, 3),
+}
+
+
+class Quality(NamedTuple):
+    """Masked accuracy on sentences of dev, every masked position being [MASK]."""
+
+    accuracy: float
+    by_language: dict[str, float]
+    positions: int
+
+
+def make_masked_lm(output: Path, size: str, seed: int) -> Quality | None:
+    """Train and save; None if `output` holds this model already.
+
+    The folder appears whole: everything is written beside it and renamed in the end.
+    """
+    request = _request(size, seed)
+    if (output / REPORT).is_file():
+        _must_match(output, request)
+        return None
+    if output.exists() and any(output.iterdir()):
+        raise UserError(
+            f"{output} is not empty and holds no finished mini language model: choose another "
+            "--output, or remove the folder"
+        )
+    start = time.monotonic()
+    settings = SIZES[size]
+    train = sentences("train", settings.meanings, seed)
+    held_out = sentences("dev", settings.held_out, seed)
+    texts = [text for _, text in train]
+    tokenizer = train_tokenizer(texts, settings.pieces)
+    model = train_model(tokenizer, texts, settings, seed)
+    quality = masked_accuracy(model, tokenizer, held_out)
+    report = {
+        **request,
+        **quality._asdict(),
+        "vocabulary": len(tokenizer),
+        "sentences": len(texts),
+        "parameters": model.num_parameters(),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    _save(output, tokenizer, model, report)
+    return quality
+
+
+def sentences(split: str, meanings: int, seed: int) -> list[tuple[str, str]]:
+    """Language and text, lower case without punctuation, of freshly drawn meanings."""
+    drawn = islice(draw_split(split, random.Random(f"masked lm {seed} {split}")), meanings)
+    return [pair for sentence in drawn for pair in sentence.texts.items()]
+
+
+def train_tokenizer(texts: Sequence[str], pieces: int) -> "PreTrainedTokenizerFast":
+    """Learn pieces that join to exactly the sentence they were cut from."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="always"),
+            # l' and homme, not l'homme: a noun keeps its pieces whatever stands before it
+            pre_tokenizers.Split("'", "merged_with_previous"),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    words = {word for lang in lexicon.LANGUAGES for word in vocabulary(lang)}
+    letters = sorted({letter for word in words for letter in word})
+    trainer = trainers.BpeTrainer(
+        vocab_size=pieces,
+        special_tokens=_SPECIAL,
+        initial_alphabet=letters,  # a letter too rare for a small sample still has a piece
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    frame = [(name, _SPECIAL.index(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=frame
+    )
+    names = ("pad", "unk", "cls", "sep", "mask")
+    symbols = {f"{name}_token": symbol for name, symbol in zip(names, _SPECIAL, strict=True)}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=_POSITIONS, **symbols
+    )
+
+
+def train_model(
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], size: Size, seed: int
+) -> "BertForMaskedLM":
+    """Train a BERT from random weights; the caller's random state is left as it was."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from tqdm import tqdm
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.intermediate,
+        max_position_embeddings=_POSITIONS,
+        pad_token_id=tokenizer.pad_token_id,
+        hidden_dropout_prob=0.0,  # a few epochs of text do not overfit; dropout only slows them
+        attention_probs_dropout_prob=0.0,
+    )
+    ids = tokenizer(list(texts))["input_ids"]
+    steps = -(-len(ids) // size.batch) * size.epochs
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = BertForMaskedLM(config).train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=size.rate, betas=(0.9, 0.98))
+        warm = max(steps // 10, 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: min((step + 1) / warm, 1 - step / steps)
+        )
+        with tqdm(total=steps, unit="step", desc="training the language model") as bar:
+            for batch in _batches(ids, size, random.Random(f"order {seed}")):
+                inputs, labels = _mask(batch, len(tokenizer))
+                attend = (inputs != tokenizer.pad_token_id).long()
+                last = model.bert(input_ids=inputs, attention_mask=attend).last_hidden_state
+                asked = labels != _IGNORED
+                loss = cross_entropy(model.cls(last[asked]), labels[asked])
+                optimiser.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
+                if bar.n % 20 == 0:
+                    bar.set_postfix(loss=f"{loss.item():.2f}")
+                bar.update()
+    return model.eval()
+
+
+def _batches(ids: list[list[int]], size: Size, rng: random.Random) -> Iterator["torch.Tensor"]:
+    """All sentences once an epoch, in new order; those of similar length together."""
+    for _ in range(size.epochs):
+        mixed = rng.sample(ids, len(ids))
+        stretch = size.batch * 20
+        chunks = [sorted(mixed[i : i + stretch], key=len) for i in range(0, len(mixed), stretch)]
+        ordered = [row for chunk in chunks for row in chunk]
+        starts = list(range(0, len(ordered), size.batch))
+        for first in rng.sample(starts, len(starts)):
+            yield _pad(ordered[first : first + size.batch])
+
+
+def _pad(rows: Sequence[Sequence[int]]) -> "torch.Tensor":
+    import torch
+
+    width = max(map(len, rows))
+    pad = _SPECIAL.index("[PAD]")
+    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])  # (B, L)
+
+
+def _mask(ids: "torch.Tensor", pieces: int) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Return BERT's inputs and labels (B, L)."""
+    import torch
+
+    hit = (torch.rand(ids.shape) < _MASKED) & (ids >= len(_SPECIAL))
+    labels = ids.masked_fill(~hit, _IGNORED)
+    lot = torch.rand(ids.shape)
+    inputs = ids.masked_fill(hit & (lot < 0.8), _SPECIAL.index("[MASK]"))
+    swap = hit & (lot >= 0.8) & (lot < 0.9)
+    return torch.where(swap, torch.randint(len(_SPECIAL), pieces, ids.shape), inputs), labels
+
+
+def masked_accuracy(
+    model: Any, tokenizer: "PreTrainedTokenizerFast", pairs: Sequence[tuple[str, str]]
+) -> Quality:
+    """Mask every sixth piece in turn, so that each piece of each sentence is asked for once."""
+    import torch
+
+    right = dict.fromkeys(lexicon.LANGUAGES, 0)
+    asked = dict.fromkeys(lexicon.LANGUAGES, 0)
+    period = 6
+    with torch.no_grad():
+        for lang in lexicon.LANGUAGES:
+            rows = tokenizer([text for name, text in pairs if name == lang])["input_ids"]
+            for first in range(0, len(rows), 100):
+                ids = _pad(rows[first : first + 100])
+                places = torch.arange(ids.shape[1]).expand_as(ids)
+                for turn in range(period):
+                    hit = (places % period == turn) & (ids >= len(_SPECIAL))
+                    inputs = ids.masked_fill(hit, _SPECIAL.index("[MASK]"))
+                    attend = (ids != tokenizer.pad_token_id).long()
+                    best = model(input_ids=inputs, attention_mask=attend).logits.argmax(-1)
+                    right[lang] += int((best == ids)[hit].sum())
+                    asked[lang] += int(hit.sum())
+    shares = {lang: round(right[lang] / asked[lang], 4) for lang in right}
+    total = sum(asked.values())
+    return Quality(round(sum(right.values()) / total, 4), shares, total)
+
+
+def _request(size: str, seed: int) -> dict[str, Any]:
+    """What tells one finished model from another, the grammar's tables included."""
+    import hashlib
+
+    words = {name: text for name, text in vars(lexicon).items() if name.isupper()}
+    tables = repr((words, shapes.SHAPES)).encode()
+    return {
+        "size": size,
+        "seed": seed,
+        "settings": json.loads(json.dumps(SIZES[size]._asdict())),
+        "version": _VERSION,
+        "tables": hashlib.sha256(tables).hexdigest()[:16],
+    }
+
+
+def _must_match(output: Path, request: dict[str, Any]) -> None:
+    before = read_json(output / REPORT)
+    for key, value in request.items():
+        if before.get(key) != value:
+            raise UserError(
+                f"{output} holds a mini language model made with {key} {before.get(key)!r}, and "
+                f"{value!r} is asked for now: choose another --output, or remove the folder"
+            )
+    logging.info("%s is complete already: nothing to do", output)
+
+
+def _save(output: Path, tokenizer: Any, model: Any, report: dict[str, Any]) -> None:
+    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        write_json(beside / REPORT, report)
+        os.replace(beside, output)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
