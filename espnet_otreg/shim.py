@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import espnet_otreg.tasks.asr  # noqa: F401  (registers, also in spawned workers)
 
+OURS = {"espnet2.bin.asr_train": "espnet_otreg.bin.asr_train"}  # knows text_features, run.json
+
 USAGE = "usage: python -m espnet_otreg.shim -m MODULE [OPTION ...]   (or SCRIPT.py, or -c CODE)"
 
 
@@ -28,7 +30,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         sys.argv = ["-c", *argv[2:]]
         exec(compile(argv[1], "<string>", "exec"), {"__name__": "__main__"})
     elif argv[0] == "-m" and len(argv) > 1:
-        module = importlib.import_module(argv[1])
+        module = importlib.import_module(OURS.get(argv[1], argv[1]))
         sys.argv = [module.__file__ or argv[1], *argv[2:]]
         if hasattr(module, "main"):
             # Not runpy: a module run twice under two names would register nothing in workers

@@ -1,7 +1,10 @@
-"""Turn a trained OTReg experiment into one that stock ESPnet loads without this package.
+"""Turn an experiment of this package's models into one whose model is stock ESPnet's.
 
-The regulariser has no parameters, so the weights are copied as they are; only the config's `model`
-and `ot_conf` go. Files the config points at (tokens, BPE model, statistics) are copied along.
+The regulariser has no parameters, so an `otreg` model's weights are copied as they are; only the
+config's `model` and `ot_conf` go, and stock ESPnet loads the result without this package. Of an
+`ot_transfer` model the language model's side goes; its `postencoder: transfer_adapter` stays, so
+the result is decoded by this package's commands. Files the config points at (tokens, BPE model,
+statistics) are copied along.
 """
 
 import argparse
@@ -17,7 +20,10 @@ from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
 
-STOCK_NAME = {"otreg": "espnet"}  # model of ours -> the stock model with the same weights
+STOCK_NAME = {"otreg": "espnet", "ot_transfer": "espnet"}  # -> the stock model it extends
+OWN_OPTIONS = ("ot_conf", "transfer_conf", "alignment_conf")  # of model_conf
+OWN_PARTS = ("transfer_adapter",)  # of the model; they need this package at inference too
+TRAINING_ONLY = ("layer_projections.",)  # weights that inference has no use for
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,21 +57,36 @@ def export(experiment: Path, model_file: str, output: Path) -> None:
             f"{', '.join(STOCK_NAME)}: other models need no export, or have no stock twin"
         )
     config["model"] = STOCK_NAME[config["model"]]
-    config["model_conf"].pop("ot_conf", None)
+    for option in OWN_OPTIONS:
+        config["model_conf"].pop(option, None)
     output.mkdir(parents=True, exist_ok=True)
     _bring_along(config, "bpemodel", output)
     if config.get("normalize_conf"):
         _bring_along(config["normalize_conf"], "stats_file", output)
     config["init_param"] = []
     config["output_dir"] = str(output)
-    shutil.copyfile(weights, output / "model.pth")
+    _copy_weights(weights, output / "model.pth")
     with writing(output / "config.yaml") as stream:
         yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
     logging.info(
-        "stock experiment in %s; use: python -m espnet2.bin.asr_inference "
+        "stock experiment in %s; use: python -m %s.bin.asr_inference "
         "--asr_train_config %s/config.yaml --asr_model_file %s/model.pth ...",
-        *[output] * 3,
+        *(output, "espnet_otreg" if config.get("postencoder") in OWN_PARTS else "espnet2"),
+        *[output] * 2,
     )
+
+
+def _copy_weights(source: Path, target: Path) -> None:
+    """Copy the file, or, where it holds weights of training alone, what is left of it."""
+    import torch
+
+    weights = torch.load(source, map_location="cpu", weights_only=True)
+    kept = {name: value for name, value in weights.items() if not name.startswith(TRAINING_ONLY)}
+    if len(kept) == len(weights):
+        shutil.copyfile(source, target)
+        return
+    with writing(target, "wb") as stream:
+        torch.save(kept, stream)
 
 
 def _bring_along(options: dict[str, Any], key: str, output: Path) -> None:
