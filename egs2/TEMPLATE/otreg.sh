@@ -38,9 +38,11 @@ max_wav_duration=20   # seconds; longer training utterances are dropped and list
 frames_per_second=20  # encoder frames; an utterance with more tokens than frames is dropped
 
 # Tokens
-token_type=bpe        # bpe or char
+token_type=bpe        # bpe, char, or lm: the pieces of a masked language model
 nbpe=300
 bpemode=unigram
+allow_missing=false   # let test sets need pieces that no training text has; they become <unk>
+language_model=       # for token_type lm: a folder or hub name; mini: one is made of mini text
 feats_normalize=utterance_mvn  # or global_mvn, which costs a pass over all audio
 
 # Models: all start from one checkpoint, with the same updates, seeds and data order
@@ -48,14 +50,18 @@ init_config=          # phase 1: stock training that every system starts from
 asr_config=           # phase 2: configs of the systems, the baseline first
 asr_args=             # further arguments of every training, e.g. "--max_epoch 2"
 seeds="1"             # phase 2 is run once per seed
-inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, in batches
+inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, without a search
 inference_config=     # of the beam search
 inference_asr_model=valid.acc.ave.pth
 inference_args=       # further arguments of every decoding
 
 # Scoring
 normaliser=basic      # applied to references and hypotheses alike, named in the results
+metric=auto           # auto: words, but characters for languages without spaces; cer
 names=                # the systems' names in tables, ';' between them; default: config names
+results=              # folder for tables; default: expdir
+plan=                 # only list config, seed and folder of each training in this file; run nothing
+frame_seconds=        # of the encoder; with token_type lm and mini corpora, measures alignments too
 readme=               # a README whose table between the results markers is replaced
 
 help_message=$(
@@ -63,7 +69,7 @@ help_message=$(
     echo "  0 mini corpora  1 data  2 speed perturbation  3 format  4 filter  5 tokens"
     echo "  10 shapes  11 train  12 decode  13 score and compare"
     sed -n '/^# General/,/^help_message/p' "$0" | sed '$d; s/^\([a-z_]*\)=/--\1 /')
-command_line="./run.sh $*"
+command_line="./otreg.sh$(printf ' %q' "$@")"
 parse_options "$@"
 
 log() { echo "$(date '+%H:%M:%S') $*" >&2; }
@@ -74,12 +80,24 @@ for needed in train_corpora test_corpora init_config asr_config; do
     [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
 done
 init_corpora=${init_corpora:-${train_corpora}}
+results=${results:-${expdir}}
+[ -z "${plan}" ] || { stage=14 stop_stage=14; }  # beyond the last: no step runs
 all_corpora=$(printf '%s\n' ${init_corpora} ${train_corpora} ${test_corpora} | sort -u)
 if [ "${ngpu}" = auto ]; then
     ngpu=$(nvidia-smi --list-gpus 2> /dev/null | grep -c '^GPU' || true)
 fi
 [ "${gpu_inference}" != auto ] || { [ "${ngpu}" = 0 ] && gpu_inference=false || gpu_inference=true; }
 [ "${train_nj}" != auto ] || { [ "${ngpu}" = 0 ] && [ "${cores}" -gt 1 ] && train_nj=2 || train_nj=1; }
+
+if [ -n "${names}" ]; then
+    IFS=';' read -ra shown <<< "${names}"
+else
+    shown=()
+    for config in ${asr_config}; do shown+=("$(basename "${config}" .yaml)"); done
+fi
+systems_asked=$(wc -w <<< "${asr_config}")
+[ "${#shown[@]}" = "${systems_asked}" ] || fail "--names names ${#shown[@]} systems" \
+    "(${names}) and --asr_config ${systems_asked}: give one name each, ';' between them"
 
 # A step is done when its marker holds the same history: the commands of all steps before it and
 # its own. Counts of processes do not change what is made, so they are left out.
@@ -116,11 +134,19 @@ if [ "${mini}" = auto ]; then
 fi
 if [ "${mini}" = true ]; then
     mini_root=${DOWNLOADS}/mini-${mini_size}
+    graded_root=${mini_root}-graded
     COVOST2=${mini_root} FLEURS=${mini_root}/fleurs MLS=${mini_root}/mls
+    word_times=${mini_root}/word_times.jsonl
+    [[ "${all_corpora}" != *graded* ]] || word_times=${graded_root}/word_times.jsonl
+    GRADED0=${graded_root}/graded0 GRADED1=${graded_root}/graded1 GRADED2=${graded_root}/graded2
     if in_range 0; then
         log "stage 0: mini corpora (${mini_size}) in ${mini_root}"
         python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
             --output "${mini_root}" --jobs "${nj}"
+        if [[ "${all_corpora}" == *graded* ]]; then
+            python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
+                --corpora "graded0 graded1 graded2" --output "${graded_root}" --jobs "${nj}"
+        fi
     fi
 else
     ! in_range 0 || log "stage 0: nothing to do, db.sh names the corpora"

@@ -57,18 +57,25 @@ for set in ${training_sets}; do
 done
 
 # Stage 5: tokens, of all training text together
-token_dir=data/token_list/${token_type}_${bpemode}${nbpe}
 train_folders=$(printf "${dumpdir}/raw/%s\n" "${init_set}" "${train_set}" | sort -u)
-python_step 5 "${token_dir}/.done" espnet_otreg.bin.token_list \
-    --text $(sed 's,$,/text,' <<< "${train_folders}") \
-    --output "${token_dir}" --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}"
-token_options=(--token_list "${token_dir}/tokens.txt")
-[ "${token_type}" != bpe ] || token_options+=(--bpemodel "${token_dir}/bpe.model")
+text_dir=${dumpdir}/raw  # holds <set>/text as the model reads it
+features_dir=            # holds <set>/feats.scp, features of the text, where a model needs them
+if [ "${token_type}" = lm ]; then
+    . ./stages_lm.sh
+else
+    token_dir=data/token_list/${token_type}_${bpemode}${nbpe}
+    python_step 5 "${token_dir}/.done" espnet_otreg.bin.token_list \
+        --text $(sed 's,$,/text,' <<< "${train_folders}") \
+        --output "${token_dir}" --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}"
+    token_options=(--token_type "${token_type}" --token_list "${token_dir}/tokens.txt")
+    [ "${token_type}" != bpe ] || token_options+=(--bpemodel "${token_dir}/bpe.model")
+fi
 
-! in_range 6 || log "stages 6-9: nothing to do, no language model is used"
+! in_range 6 || log "stages 6-9: nothing to do, decoding uses no language model"
 
 # Stage 10: shapes, from counts that are known; statistics only where asked for
 stats_dir=${expdir}/stats/${chain}
 python_step 10 "${stats_dir}/.done" espnet_otreg.bin.shapes "${token_options[@]}" \
     --data $(for set in ${training_sets}; do echo "${dumpdir}/raw/${set}"; done) \
+    --text $(for set in ${training_sets}; do echo "${text_dir}/${set}/text"; done) \
     --fs "${fs}" --frames_per_second "${frames_per_second}" --output "${stats_dir}"

@@ -1,17 +1,20 @@
 # Sourced by otreg.sh: stages 11 to 13, training, decoding, scoring, for every system and seed.
 
-data_arguments() {  # data_arguments SET VALID_SET: what asr_train reads
-    local name set folder
+data_arguments() {  # data_arguments SET VALID_SET CONFIG: what asr_train reads
+    local name set data
     for name in train valid; do
         [ "${name}" = train ] && set=$1 || set=$2
-        folder=${dumpdir}/raw/${set}
-        echo "--${name}_data_path_and_name_and_type ${folder}/wav.scp,speech,sound" \
-            "--${name}_data_path_and_name_and_type ${folder}/text,text,text" \
+        data=--${name}_data_path_and_name_and_type
+        echo "${data} ${dumpdir}/raw/${set}/wav.scp,speech,sound" \
+            "${data} ${text_dir}/${set}/text,text,text" \
             "--${name}_shape_file ${stats_dir}/${set}/speech_shape" \
             "--${name}_shape_file ${stats_dir}/${set}/text_shape"
+        if [ -n "${features_dir}" ] && grep -q '^model: *ot_transfer' "$3"; then
+            echo "${data} ${features_dir}/${set}/feats.scp,text_features,npy"
+        fi
     done
 }
-common="--use_preprocessor true --token_type ${token_type} ${token_options[*]}
+common="--use_preprocessor true ${token_options[*]}
     --non_linguistic_symbols none --cleaner none --g2p none --resume true
     --fold_length 80000 --fold_length 150 --normalize ${feats_normalize}"
 [ "${ngpu}" = 0 ] || common+=" --use_amp true"
@@ -21,14 +24,14 @@ if [ "${ngpu}" -gt 1 ]; then common+=" --multiprocessing_distributed true"; fi
 if [ "${feats_normalize}" = global_mvn ]; then
     step 10 "${stats_dir}/.done_global_mvn" launch "${stats_dir}/collect_stats.log" 0 \
         python3 -m espnet_otreg.bin.asr_train --collect_stats true --config "${init_config}" \
-        ${common/--normalize global_mvn/} $(data_arguments "${init_set}" "${init_valid_set}") \
+        ${common/--normalize global_mvn/} $(data_arguments "${init_set}" "${init_valid_set}" "${init_config}") \
         --output_dir "${stats_dir}"
     common+=" --normalize_conf stats_file=${stats_dir}/train/feats_stats.npz"
 fi
 
 experiment() {  # experiment CONFIG TAG ARGUMENTS PARENT: the folder's name
     python3 -m espnet_otreg.bin.experiment_dir --config "$1" --expdir "${expdir}" --tag "$2" \
-        --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4"
+        --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4" ${plan:+--dry_run}
 }
 
 show_epochs() {  # show_epochs FOLDER PID: a line per epoch, until that process ends
@@ -56,7 +59,7 @@ train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run 
     if ! OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
         launch "${folder}/train.log" "${ngpu}" "${start[@]}" espnet_otreg.bin.asr_train \
         --config "${config}" --output_dir "${folder}" --ngpu "${ngpu}" ${common} \
-        $(data_arguments "${set}" "${valid}") "$@"; then
+        $(data_arguments "${set}" "${valid}" "${config}") "$@"; then
         tail -n 5 "${folder}/train.log" >&2
         log "training failed, see ${folder}/train.log; the same command resumes at the last epoch"
         return 1
@@ -90,6 +93,7 @@ for config in ${asr_config}; do
     for seed in ${seeds}; do
         folder=$(experiment "${config}" "seed${seed}" "--seed ${seed} ${asr_args}" "${init_exp}")
         folders+="${folders:+,}${folder}"
+        [ -z "${plan}" ] || printf '%s\t%s\t%s\n' "${config}" "${seed}" "${folder}" >> "${plan}"
         ! in_range 11 || start_training $(((cores + train_nj - 1) / train_nj)) "${folder}" \
             "${config}" "${train_set}" "${valid_set}" --seed "${seed}" ${asr_args} \
             --init_param "${init_exp}/${inference_asr_model}"
@@ -97,6 +101,7 @@ for config in ${asr_config}; do
     systems+=("${folders}")
 done
 finish_trainings
+[ -z "${plan}" ] || exit 0
 
 # Stage 12 and 13: every folder decodes all test sets; then one table
 decode_config=()
@@ -111,7 +116,7 @@ for folder in ${init_exp} ${systems[*]//,/ }; do
         --model_file "${inference_asr_model}" \
         --method "${inference_method}" "${decode_config[@]}" \
         --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
-        --output "${output}" --nj "${inference_nj}" \
+        --output "${output}" --nj "${inference_nj}" ${features_dir:+--lm "${language_model}"} \
         --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" --arguments "${inference_args}"
     for set in ${test_sets}; do
         step 13 "${output}/${set}/.scored_${normaliser}" python3 -m espnet_otreg.bin.score \
@@ -130,15 +135,22 @@ for corpus in ${test_corpora}; do
         *) cross_domain+=("${corpus}_test") ;;
     esac
 done
-if [ -n "${names}" ]; then
-    IFS=';' read -ra shown <<< "${names}"
-else
-    shown=()
-    for config in ${asr_config}; do shown+=("$(basename "${config}" .yaml)"); done
-fi
 python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
     --systems "${systems[@]:1}" "${init_exp}" --names "${shown[@]}" "common checkpoint" \
     ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
-    --decode_tag "${decode_tag}" --commands "${command_line}" \
-    --output "${expdir}/RESULTS.md" --json "${expdir}/results.json" ${readme:+--readme "${readme}"}
-log "stage 13: results in ${expdir}/RESULTS.md and ${expdir}/results.json"
+    --metric "${metric}" --decode_tag "${decode_tag}" --commands "${command_line}" \
+    --output "${results}/RESULTS.md" --json "${results}/results.json" ${readme:+--readme "${readme}"}
+log "stage 13: results in ${results}/RESULTS.md and ${results}/results.json"
+
+# Alignments against the true word times, which the mini corpora alone have
+if [ "${mini}" = true ] && [ "${token_type}" = lm ] && [ -n "${frame_seconds}" ]; then
+    trained=$(for folder in ${systems[*]//,/ }; do
+        stat -L -c '%n %Y %s' "${folder}/${inference_asr_model}"; done)
+    chain=$(sha1sum <<< "${trained}" | cut -c1-12)  # a model trained anew is measured anew
+    step 13 "${results}/.done_alignment" python3 -m espnet_otreg.bin.alignment \
+        --systems "${systems[@]}" --names "${shown[@]}" --model_file "${inference_asr_model}" \
+        --lm "${language_model}" --hop "${frame_seconds}" --word_times "${word_times}" \
+        --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
+        --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" \
+        --output "${results}/ALIGNMENT.md" --json "${results}/alignment.json"
+fi

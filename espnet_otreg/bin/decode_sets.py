@@ -1,7 +1,7 @@
 """Stage 12: decode several test sets with one model, spread over processes, resumable.
 
 All sets are decoded together, since a process spends ten seconds on imports before its first
-utterance. Each process is `asr_inference` (beam search) or `ctc_inference` (greedy, batched) on a
+utterance. Each process is `asr_inference` (beam search) or `ctc_inference` (greedy) on a
 part of the utterances; a finished part is kept, so that an interrupted run goes on. Results land in
 `<output>/<set>/text`.
 """
@@ -33,13 +33,16 @@ def get_parser() -> argparse.ArgumentParser:
         "--method",
         choices=["beam", "ctc_greedy"],
         default="beam",
-        help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone, in batches",
+        help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone",
     )
     parser.add_argument("--config", help="decoding YAML, for the beam search")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories to decode")
     parser.add_argument("--output", required=True, help="folder; a subfolder per set")
     parser.add_argument("--nj", type=int, default=2, help="processes")
     parser.add_argument("--ngpu", type=int, default=0, help="1: every process uses the GPU")
+    parser.add_argument(
+        "--lm", help="masked language model whose pieces are the tokens: `text` gets sentences"
+    )
     parser.add_argument(
         "--arguments", default="", help="further options of asr_inference, as one string"
     )
@@ -155,6 +158,11 @@ def _merge(args: argparse.Namespace, output: Path, folders: list[Path]) -> None:
     """Sort the parts' tables into one folder per set."""
     for name in TABLES:
         rows = dict(_rows(folders, name))
+        if args.lm and name == "text":
+            from espnet_otreg.models.language_model import LMTokenizer  # slow to import
+
+            join = LMTokenizer(args.lm).join
+            rows = {utt: join(pieces.split()) for utt, pieces in rows.items()}
         for folder in map(Path, args.sets):
             found = [f"{utt} {rows[utt]}" for utt in read_table(folder / "wav.scp") if utt in rows]
             if found:

@@ -35,11 +35,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--arguments", default="", help="command-line arguments that change it")
     parser.add_argument("--data", default="", help="hash of the data stages")
     parser.add_argument("--parent", default="", help="checkpoint it starts from")
+    parser.add_argument("--dry_run", action="store_true", help="only print the path, make nothing")
     return parser
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Print the folder's path; the folder then exists and holds `experiment.json`."""
+    """Print the folder's path; the folder then exists, unless --dry_run, with its record."""
     args = get_parser().parse_args(cmd)
     run(lambda: print(experiment_dir(args)))
 
@@ -55,7 +56,7 @@ def experiment_dir(args: argparse.Namespace) -> Path:
     digest = hashlib.sha1(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
     stem = "_".join(filter(None, [args.prefix, Path(args.config or "").stem, args.tag]))
     folder = Path(args.expdir) / f"{stem}_{digest}"
-    if not (folder / RECORD).exists():
+    if not args.dry_run and not (folder / RECORD).exists():
         for earlier in sorted(Path(args.expdir).glob(f"{stem}_{'[0-9a-f]' * 8}/{RECORD}")):
             told = "; ".join(_differences(read_json(earlier), record))
             print(f"{folder} is new; it differs from {earlier.parent} in {told}", file=sys.stderr)

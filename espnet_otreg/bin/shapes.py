@@ -22,8 +22,15 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--data", nargs="+", required=True, help="data directories (dump/raw/...)")
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        help="the text that is trained on, a file per data directory (default: text in each); an "
+        "utterance it lacks is listed in rejected.tsv and not trained on",
+    )
     parser.add_argument("--token_list", required=True, help="tokens.txt of stage 5")
-    parser.add_argument("--bpemodel", help="bpe.model of stage 5; without it tokens are characters")
+    parser.add_argument("--token_type", choices=["bpe", "char", "word"], default="bpe")
+    parser.add_argument("--bpemodel", help="bpe.model of stage 5, for --token_type bpe")
     parser.add_argument("--fs", type=int, default=16000, help="sampling rate of the data")
     parser.add_argument(
         "--frames_per_second",
@@ -45,15 +52,19 @@ def main(cmd: Sequence[str] | None = None) -> None:
 def write_shapes(args: argparse.Namespace) -> None:
     """Count samples and tokens of every utterance."""
     tokens = len(Path(args.token_list).read_text(encoding="utf-8").splitlines())
-    tokenise = tokeniser(args.bpemodel)
-    for folder in map(Path, args.data):
+    tokenise = tokeniser(args.token_type, args.bpemodel)
+    files = args.text or [f"{folder}/text" for folder in args.data]
+    if len(files) != len(args.data):
+        raise UserError(f"--text names {len(files)} files for {len(args.data)} data directories")
+    for folder, file in zip(map(Path, args.data), map(Path, files), strict=True):
         samples = read_table(folder / "utt2num_samples")
-        texts = read_table(folder / "text")
-        if samples.keys() != texts.keys():
+        texts = read_table(file)
+        lost = samples.keys() - texts.keys() if file.parent != folder else set()
+        if samples.keys() - lost != texts.keys():
             odd = sorted(samples.keys() ^ texts.keys())
             raise UserError(
-                f"{folder}: utt2num_samples and text differ in {len(odd)} utterances, "
-                f"first {odd[0]}: run stages 3 and 4 again"
+                f"{folder}: utt2num_samples and {file} differ in {len(odd)} utterances, "
+                f"first {odd[0]}: run stages 3 to 5 again"
             )
         lengths, needed = {}, {}
         for utt, text in texts.items():
@@ -72,18 +83,24 @@ def write_shapes(args: argparse.Namespace) -> None:
             f"{utt}\t{needed[utt]} tokens and blanks between equal ones for {frames[utt]} frames"
             for utt in sorted(texts.keys() - set(kept))
         ]
+        rejected += [f"{utt}\tnot in {file}" for utt in sorted(lost)]
         write_lines(output / "rejected.tsv", rejected)
         logging.info(
-            "%s: %d utterances, %d with more tokens than frames left out and listed in %s",
+            "%s: %d utterances, %d left out (more tokens than frames, or no tokens), listed in %s",
             *(folder.name, len(kept), len(rejected), output / "rejected.tsv"),
         )
 
 
-def tokeniser(bpemodel: str | None) -> Callable[[str], Sequence[int] | str]:
+def tokeniser(kind: str, bpemodel: str | None) -> Callable[[str], Sequence[int] | Sequence[str]]:
     """Return the function that splits a sentence into tokens."""
-    if not bpemodel:
+    if kind == "char":
         return str
+    if kind == "word":
+        return str.split
     import sentencepiece
+
+    if not bpemodel:
+        raise UserError("--token_type bpe needs --bpemodel, the bpe.model of stage 5")
 
     if not Path(bpemodel).is_file():
         raise UserError(f"{bpemodel} does not exist: run stage 5 (token list) first")

@@ -84,6 +84,7 @@ def test_equal_neighbours_need_a_blank_between_them(data, tmp_path):
         ["--text", str(data / "text"), "--output", str(tmp_path), "--token_type", "char"]
     )
     options = ["--token_list", str(tmp_path / "tokens.txt"), "--frames_per_second", "20"]
+    options += ["--token_type", "char"]
     shapes.main(["--data", str(data), *options, "--output", str(tmp_path / "stats")])
     assert set(read_table(tmp_path / "stats" / data.name / "speech_shape")) == {"u2"}
 
@@ -92,3 +93,15 @@ def test_tables_that_disagree_are_named(data, tokens, tmp_path):
     write_lines(data / "text", [f"u{i:03} alma" for i in range(199)])
     with pytest.raises(SystemExit, match="differ in 1 utterances, first u199"):
         run_shapes(data, tokens, tmp_path / "stats")
+
+
+def test_a_text_of_its_own_counts_words_and_lists_what_it_lacks(data, tmp_path):
+    tokens, text = tmp_path / "tokens.txt", tmp_path / "pieces" / "text"
+    write_lines(tokens, ["<blank>", "<unk>", "al", "##ma", "<sos/eos>"])
+    kept = sorted(read_table(data / "text"))[1:]
+    write_lines(text, [f"{utt} al ##ma al" for utt in kept])
+    options = ["--text", str(text), "--token_list", str(tokens), "--token_type", "word"]
+    shapes.main(["--data", str(data), *options, "--output", str(tmp_path / "stats")])
+    made = tmp_path / "stats" / data.name
+    assert read_table(made / "text_shape") == dict.fromkeys(kept, "3,5")
+    assert f"not in {text}" in read_table(made / "rejected.tsv")["u000"]

@@ -34,10 +34,12 @@ def environment() -> dict[str, str]:
     return {**kept, "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
 
 
-def run_recipe(recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run `./run.sh` on seconds of speech."""
+def run_recipe(
+    recipe: Path, *options: str, script: str = "./run.sh"
+) -> subprocess.CompletedProcess[str]:
+    """Run `./run.sh`, or another script, on seconds of speech."""
     return subprocess.run(
-        ["./run.sh", *TINY, *options],
+        [script, *TINY, *options],
         cwd=recipe,
         env=environment(),
         capture_output=True,

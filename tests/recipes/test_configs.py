@@ -8,7 +8,12 @@ import yaml
 from espnet_otreg.tasks.asr import ASRTask
 
 RECIPES = Path(__file__).parents[2] / "egs2"
-TRAINING = sorted(path for path in RECIPES.glob("*_otreg/conf/**/*.yaml") if path.stem != "decode")
+OTHERS = {"transfer", "ablations"}  # folders of conf/ with tests of their own
+TRAINING = sorted(
+    path
+    for path in RECIPES.glob("*_otreg/conf/**/*.yaml")
+    if path.stem != "decode" and not OTHERS.intersection(path.parts)
+)
 
 
 def load(path: Path) -> dict:

@@ -1,0 +1,124 @@
+"""`run_transfer.sh` from nothing to both tables, and what its configurations differ in."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import recipe as recipe_tools
+import yaml
+
+from espnet_otreg.files import read_table
+from espnet_otreg.tasks.asr import ASRTask
+
+CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
+TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
+TAUGHT = [path for path in TRAINING if path.stem not in ("init", "ctc")]
+SETS = [f"graded{level}_test" for level in range(3)]
+OPTIONS = [
+    *("--asr_config", "conf/transfer/mini/ctc.yaml conf/transfer/mini/unbalanced.yaml"),
+    *("--names", "CTC;unbalanced", "--frames_per_second", "30"),
+    *("--allow_missing", "true"),  # so little training text lacks some pieces
+    *("--asr_args", "--max_epoch 1 --batch_size 8 --postencoder_conf text_size=32"),
+]
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_the_config_builds_its_model(path):
+    args = ASRTask.get_parser().parse_args(["--config", str(path), "--output_dir", "unused"])
+    args.token_list = ["<blank>", "<unk>", "a", "b", "<sos/eos>"]
+    model = ASRTask.build_model(args)
+    assert args.model == ("ot_transfer" if path in TAUGHT else "espnet")
+    assert (model.postencoder is None) == (path == CONF / "aishell/init.yaml")
+    assert model.decoder is None
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=name)
+def test_all_systems_differ_from_the_baseline_by_the_model_alone(path):
+    ours, baseline = load(path), load(path.with_name("ctc.yaml"))
+    assert ours.pop("model") == "ot_transfer"
+    baseline.pop("model")
+    for own in ("transfer_conf", "alignment_conf"):
+        assert ours["model_conf"].pop(own)
+    assert ours == baseline
+
+
+@pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)
+def test_both_phases_train_the_same_encoder(folder):
+    first, second = load(folder / "init.yaml"), load(folder / "ctc.yaml")
+    network = ("frontend_conf", "encoder", "encoder_conf")
+    assert {key: first[key] for key in network} == {key: second[key] for key in network}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The recipe, run through all stages once."""
+    folder = recipe_tools.copy_recipe("covost2_otreg", tmp_path_factory.mktemp("transfer"))
+    done = recipe_tools.run_recipe(folder, *OPTIONS, script="./run_transfer.sh")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, done
+
+
+def test_the_recipe_ends_with_a_table_of_character_errors_and_one_of_alignments(finished):
+    folder, _ = finished
+    results = json.loads((folder / "exp/transfer/results.json").read_text())
+    assert "CER" in json.dumps(results)
+    page = (folder / "exp/transfer/ALIGNMENT.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| graded")]
+    methods = {"CTC": 2, "unbalanced": 3}  # forced alignment twice; and transport
+    assert len(rows) == len(SETS) * sum(methods.values())
+    assert "CTC forced, gaps closed" in page
+
+
+def test_a_test_set_with_pieces_that_no_training_text_has_is_an_error(finished):
+    folder, _ = finished
+    strict = recipe_tools.run_recipe(
+        folder,
+        *OPTIONS,
+        *("--allow_missing", "false", "--stage", "5", "--stop_stage", "5"),
+        script="./run_transfer.sh",
+    )
+    assert strict.returncode == 1
+    assert "test sets need pieces that no training text has" in strict.stderr
+    assert "--allow_missing true" in strict.stderr
+
+
+def test_decoded_pieces_become_words_again(finished):
+    folder, _ = finished
+    found = list((folder / "exp").glob(f"asr_unbalanced_seed1_*/*/{SETS[0]}"))
+    assert found
+    for decoded in found:
+        texts, tokens = read_table(decoded / "text"), read_table(decoded / "token")
+        assert texts.keys() == read_table(folder / f"dump/raw/org/{SETS[0]}/wav.scp").keys()
+        longer = [utt for utt in texts if len(tokens[utt].split()) > len(texts[utt].split())]
+        assert longer
+        assert not any(mark in text for text in texts.values() for mark in ("##", "▁", " ' "))
+
+
+def test_features_of_another_text_are_refused_before_training(finished):
+    folder, _ = finished
+    config = folder / "conf/transfer/mini/unbalanced.yaml"
+    trained = next(p for p in (folder / "exp").glob("asr_unbalanced_seed1_*") if p.is_dir())
+    (pieces,) = folder.glob("data/token_list/lm_*/graded0_graded1_graded2_train/text")
+    kept = pieces.read_text()
+    aside = trained.rename(folder / "aside")
+    try:
+        pieces.write_text(kept.replace(" ", "  ", 1))
+        options = [*OPTIONS, "--asr_config", str(config.relative_to(folder)), "--names", "x"]
+        again = recipe_tools.run_recipe(
+            folder, *options, "--stage", "11", "--stop_stage", "11", script="./run_transfer.sh"
+        )
+    finally:
+        pieces.write_text(kept)
+        shutil.rmtree(trained, ignore_errors=True)
+        aside.rename(trained)
+    assert again.returncode == 1
+    assert "another text" in again.stderr
