@@ -60,7 +60,9 @@ train() {  # train PROCESSES FOLDER CONFIG SET VALID_SET FURTHER ...: to be run 
         launch "${folder}/train.log" "${ngpu}" "${start[@]}" espnet_otreg.bin.asr_train \
         --config "${config}" --output_dir "${folder}" --ngpu "${ngpu}" ${common} \
         $(data_arguments "${set}" "${valid}" "${config}") "$@"; then
-        tail -n 5 "${folder}/train.log" >&2
+        # our own errors are one line; the launcher writes much after them
+        grep -a '^error: ' "${folder}/train.log" | sort -u | tail -n 3 >&2 ||
+            tail -n 5 "${folder}/train.log" >&2
         log "training failed, see ${folder}/train.log; the same command resumes at the last epoch"
         return 1
     fi

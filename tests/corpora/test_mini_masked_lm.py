@@ -112,7 +112,7 @@ def test_only_pieces_are_masked_and_labelled():
     assert not asked[:, 0].any() and not asked[:, 9:].any()
     assert (labels[asked] == 9).all()
     assert (inputs[~asked] == ids[~asked]).all()
-    assert 0.2 < asked[:, 1:9].float().mean() < 0.3
+    assert 0.17 < asked[:, 1:9].float().mean() < 0.23
     assert 0.7 < (inputs[asked] == 4).float().mean() < 0.9
     assert inputs[asked].min() >= 4  # never a [PAD], [CLS] or [SEP] in place of a piece
 

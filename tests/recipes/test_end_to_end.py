@@ -46,7 +46,7 @@ class EndToEnd:
         assert inside in text
         assert across in text
         page = (folder / "exp/RESULTS.md").read_text()
-        for fact in ("normaliser", "espnet 20", "seed", "training time", "cpu", "./run.sh --"):
+        for fact in ("normaliser", "espnet 20", "seed", "training time", "cpu", "./otreg.sh --"):
             assert fact in page.lower(), fact
 
     def test_every_test_utterance_is_decoded_by_every_system(self, finished):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from espnet_otreg.tasks.asr import ASRTask
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
 TAUGHT = [path for path in TRAINING if path.stem not in ("init", "ctc")]
+MODEL = "valid.loss_ctc.ave.pth"
 SETS = [f"graded{level}_test" for level in range(3)]
 OPTIONS = [
     *("--asr_config", "conf/transfer/mini/ctc.yaml conf/transfer/mini/unbalanced.yaml"),
@@ -101,6 +104,32 @@ def test_decoded_pieces_become_words_again(finished):
         longer = [utt for utt in texts if len(tokens[utt].split()) > len(texts[utt].split())]
         assert longer
         assert not any(mark in text for text in texts.values() for mark in ("##", "▁", " ' "))
+
+
+def test_an_exported_model_is_a_stock_model_with_our_postencoder_and_decodes_the_same(finished):
+    folder, _ = finished
+    (decoded,) = (folder / "exp").glob(f"asr_unbalanced_seed1_*/decode*/{SETS[0]}/token")
+    trained = decoded.parents[2].relative_to(folder)
+    for module, options in (
+        (
+            "export_stock",
+            ["--asr_exp", trained, "--model_file", MODEL, "--output", "exp/exported"],
+        ),
+        (
+            "ctc_inference",
+            [
+                *("--asr_train_config", "exp/exported/config.yaml"),
+                *("--asr_model_file", "exp/exported/model.pth"),
+                *("--wav_scp", f"dump/raw/org/{SETS[0]}/wav.scp", "--output_dir", "exp/again"),
+            ],
+        ),
+    ):
+        command = [sys.executable, "-m", f"espnet_otreg.bin.{module}", *map(str, options)]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    config = load(folder / "exp/exported/config.yaml")
+    assert (config["model"], config["postencoder"]) == ("espnet", "transfer_adapter")
+    assert set(config["model_conf"]) == {"ctc_weight", "report_cer", "report_wer"}
+    assert read_table(folder / "exp/again/1best_recog/token") == read_table(decoded)
 
 
 def test_features_of_another_text_are_refused_before_training(finished):

@@ -51,7 +51,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "smoke": Size(100, 20, 300, 32, 1, 2, 64, 2),
-    "mini": Size(7000, 300, 500, 128, 3, 4, 512, 3),
+    "mini": Size(7000, 300, 500, 128, 2, 4, 512, 4),
 }
 
 
@@ -173,7 +173,8 @@ def train_model(
                 attend = (inputs != tokenizer.pad_token_id).long()
                 last = model.bert(input_ids=inputs, attention_mask=attend).last_hidden_state
                 asked = labels != _IGNORED
-                loss = cross_entropy(model.cls(last[asked]), labels[asked])
+                loss = cross_entropy(model.cls(last[asked]), labels[asked], reduction="sum")
+                loss = loss / asked.sum().clamp(min=1)  # a tiny batch may ask for nothing
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
