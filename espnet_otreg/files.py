@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and Kaldi's `name value` tables."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,3 +67,12 @@ def read_table(path: Path) -> dict[str, str]:
     if not table:
         raise UserError(f"{path} is empty; it should hold one `utterance value` per line")
     return table
+
+
+def nan_to_null(value: Any) -> Any:
+    """Turn nan, which JSON does not know, into null."""
+    if isinstance(value, Mapping):
+        return {key: nan_to_null(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [nan_to_null(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -11,7 +11,8 @@ if [ "${language_model}" = mini ]; then
         --size "${lm_size}" --output "${language_model}"
 fi
 # the model's content, not its name alone, decides what everything after was made from
-fingerprint=$(python3 -m espnet_otreg.bin.lm_fingerprint --lm "${language_model}" ${plan:+--missing_ok})
+fingerprint=$(python3 -m espnet_otreg.bin.lm_fingerprint --lm "${language_model}" \
+    ${plan:+--missing_ok})
 chain=$(sha1sum <<< "${chain} ${fingerprint}" | cut -c1-12)
 
 text_dir=data/token_list/lm_$(basename "${language_model}")

@@ -24,14 +24,16 @@ if [ "${ngpu}" -gt 1 ]; then common+=" --multiprocessing_distributed true"; fi
 if [ "${feats_normalize}" = global_mvn ]; then
     step 10 "${stats_dir}/.done_global_mvn" launch "${stats_dir}/collect_stats.log" 0 \
         python3 -m espnet_otreg.bin.asr_train --collect_stats true --config "${init_config}" \
-        ${common/--normalize global_mvn/} $(data_arguments "${init_set}" "${init_valid_set}" "${init_config}") \
+        ${common/--normalize global_mvn/} \
+        $(data_arguments "${init_set}" "${init_valid_set}" "${init_config}") \
         --output_dir "${stats_dir}"
     common+=" --normalize_conf stats_file=${stats_dir}/train/feats_stats.npz"
 fi
 
 experiment() {  # experiment CONFIG TAG ARGUMENTS PARENT: the folder's name
     python3 -m espnet_otreg.bin.experiment_dir --config "$1" --expdir "${expdir}" --tag "$2" \
-        --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4" ${plan:+--dry_run}
+        --arguments "$3" --data "${chain}${feats_normalize#utterance_mvn}" --parent "$4" \
+        ${plan:+--dry_run}
 }
 
 show_epochs() {  # show_epochs FOLDER PID: a line per epoch, until that process ends

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_otreg.bin import cli
-from espnet_otreg.bin.sweep import Sweep, read_sweep, write_configs
+from espnet_otreg.bin.sweep import Sweep, read_arguments, read_sweep, write_configs
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json, writing
 from espnet_otreg.scoring.ablation import (
@@ -73,7 +73,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def _ablate(args: argparse.Namespace, command: str) -> None:
     sweep = read_sweep(args.sweep)
-    sweep = sweep._replace(arguments=(*sweep.arguments, *shlex.split(args.arguments)))
+    sweep = sweep._replace(arguments=(*sweep.arguments, *read_arguments(args.arguments)))
     if not (Path(sweep.recipe).is_file() and os.access(sweep.recipe, os.X_OK)):
         raise UserError(
             f"{args.sweep}: recipe {sweep.recipe} is not a script that can be run from here; run "

@@ -11,13 +11,13 @@ import logging
 import shlex
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_table, write_json, write_lines
+from espnet_otreg.files import nan_to_null, read_table, write_json, write_lines
 
 PROGRAM = "python -m espnet_otreg.bin.alignment"
 HEADER = ["set", "system", "alignment", "precision", "recall", "F1", "± seeds", "coverage"]
@@ -58,102 +58,102 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 
 def _measure_all(args: argparse.Namespace, command: str) -> None:
+    from espnet_otreg.models.language_model import LanguageModel
     from espnet_otreg.scoring.provenance import provenance
     from espnet_otreg.scoring.results import parse_systems
     from espnet_otreg.scoring.tables import Table, markdown, plain
 
-    rows: list[list[str]] = []
-    figures: list[dict[str, Any]] = []
-    systems = parse_systems(args.systems, args.names)
+    teacher = LanguageModel(args.lm, _device(args))
+    tests = [_read_set(folder, args.word_times) for folder in map(Path, args.sets)]
     results: dict[tuple[str, str, str], list[Any]] = {}
-    for system in systems:
+    left_out: dict[str, str] = {}  # too many tokens for the frames; the same for every model
+    for system in parse_systems(args.systems, args.names):
         for folder in system.folders:
-            for (name, method), counts in _of_experiment(args, folder).items():
-                results.setdefault((name, system.name, method), []).append(counts)
+            model = _load(args, folder)
+            for test in tests:
+                measured = _measure(args, model, teacher, test, left_out)
+                for method, counts in measured.items():
+                    results.setdefault((test.name, system.name, method), []).append(counts)
             logging.info("%s: aligned", folder)
-    order = [Path(folder).name for folder in args.sets]
-    for (name, system_name, method), seeds in sorted(
-        results.items(), key=lambda item: order.index(item[0][0])
-    ):
-        rows.append(_row(name, system_name, method, seeds))
-        figures.append(
-            {
-                "set": name,
-                "system": system_name,
-                "alignment": method,
-                "seeds": [_finite(counts.figures()) for counts in seeds],
-            }
-        )
-    table = Table(HEADER, rows, text_columns=3)
+    order = [test.name for test in tests]
+    ordered = sorted(results.items(), key=lambda item: order.index(item[0][0]))
+    table = Table(HEADER, [_row(*key, seeds) for key, seeds in ordered], text_columns=3)
+    figures = [
+        {
+            **dict(zip(("set", "system", "alignment"), key, strict=True)),
+            "seeds": [counts.figures() for counts in seeds],
+        }
+        for key, seeds in ordered
+    ]
     made_by = provenance(command)
-    write_lines(args.output, _page(markdown(table), made_by, args))
-    write_json(args.json, {"alignments": figures, "provenance": made_by._asdict()})
+    write_lines(args.output, _page(markdown(table), made_by, args, left_out))
+    content = {"alignments": figures, "left_out": left_out, "provenance": made_by._asdict()}
+    write_json(args.json, nan_to_null(content))
     print(plain(table))
 
 
-def _of_experiment(args: argparse.Namespace, folder: Path) -> dict[tuple[str, str], Any]:
-    """Counts of one trained model by (set, method), summed over utterances."""
-    from espnet_otreg.analysis.alignment import measure, total
-    from espnet_otreg.analysis.truth import make_truth, truth_of_plan, words_of_tokens
-    from espnet_otreg.decode.alignments import CLOSED
+class SpokenSet(NamedTuple):
+    """A data directory, with the true words of every utterance where they are known."""
 
-    counts: dict[tuple[str, str], list[Any]] = {}
-    left_out = []
-    for name, utt, words, tokens, aligned in _aligned(args, folder):
-        if aligned.problem:
-            left_out.append(f"{name} {utt}: {aligned.problem}")
-            continue
-        if args.word_times:
-            truth = make_truth(words, tokens, aligned.frames, args.hop)
-        else:
-            owner = words_of_tokens(tokens, words)
-            truth = truth_of_plan(aligned.plans[CLOSED], owner, args.hop)
-        for method, plan in aligned.plans.items():
-            counts.setdefault((name, method), []).append(measure(plan, truth))
-    if left_out:
-        logging.warning("%s: %d utterances left out, first %s", folder, len(left_out), left_out[0])
-    if not counts:
-        raise UserError(f"{folder}: no utterance could be aligned; first {left_out[:1]}")
-    return {key: total(parts) for key, parts in counts.items()}
+    name: str
+    audio: dict[str, str]
+    texts: dict[str, str]
+    words: dict[str, Any] | None  # utterance -> words with their times
 
 
-def _aligned(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str, Any, Any, Any]]:
-    """Yield set, utterance, words, tokens with [CLS] and [SEP], and the plans."""
+def _read_set(folder: Path, word_times: Path | None) -> SpokenSet:
     import soundfile
-    import torch
 
     from espnet_otreg.analysis.truth import read_word_times
-    from espnet_otreg.decode.alignments import align_batch
 
-    device = "cuda" if args.ngpu else "cpu"
-    model, teacher = _load(args, folder, device)
-    for data in map(Path, args.sets):
-        audio, texts = read_table(data / "wav.scp"), read_table(data / "text")
-        lengths = {utt: soundfile.info(path) for utt, path in audio.items()}
-        seconds = {utt: info.frames / info.samplerate for utt, info in lengths.items()}
-        words: dict[str, Any] = {utt: text.split() for utt, text in texts.items()}
-        if args.word_times:
-            words = dict(read_word_times(args.word_times, seconds))
-        order = sorted(audio, key=lambda utt: -seconds[utt])
-        for start in range(0, len(order), args.batch_size):
-            batch = order[start : start + args.batch_size]
-            clips = [
-                torch.from_numpy(soundfile.read(audio[utt], dtype="float32")[0]) for utt in batch
-            ]
-            samples = torch.tensor([len(clip) for clip in clips]).to(device)
-            speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True).to(device)
-            pieces = [teacher.tokenizer.split(texts[utt]) for utt in batch]
-            found = align_batch(
-                *(model, speech, samples, pieces, teacher),
-                longest_gap=round(args.longest_gap / args.hop),
-            )
-            for utt, tokens, aligned in zip(batch, pieces, found, strict=True):
-                yield data.name, utt, words[utt], ["[CLS]", *tokens, "[SEP]"], aligned
+    audio, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    if word_times is None:
+        return SpokenSet(folder.name, audio, texts, None)
+    clips = {utt: soundfile.info(path) for utt, path in audio.items()}
+    seconds = {utt: clip.frames / clip.samplerate for utt, clip in clips.items()}
+    return SpokenSet(folder.name, audio, texts, read_word_times(word_times, seconds))
 
 
-def _load(args: argparse.Namespace, folder: Path, device: str) -> tuple[Any, Any]:
-    """Load the recogniser and the language model that taught it."""
-    from espnet_otreg.models.language_model import LanguageModel
+def _measure(
+    args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, left_out: dict[str, str]
+) -> dict[str, Any]:
+    """Counts of one model on one set by method, summed over utterances."""
+    from espnet_otreg.analysis.alignment import measure, total
+    from espnet_otreg.analysis.truth import make_truth, truth_of_plan, words_of_tokens
+    from espnet_otreg.decode.alignments import CLOSED, align_batch
+    from espnet_otreg.decode.clips import padded_batches
+
+    counts: dict[str, list[Any]] = {}
+    gap = round(args.longest_gap / args.hop)
+    for batch, speech, lengths in padded_batches(test.audio, args.batch_size, _device(args)):
+        pieces = [teacher.tokenizer.split(test.texts[utt]) for utt in batch]
+        found = align_batch(model, speech, lengths, pieces, teacher, longest_gap=gap)
+        for utt, own, aligned in zip(batch, pieces, found, strict=True):
+            if aligned.problem:
+                left_out[utt] = aligned.problem
+                continue
+            tokens = ["[CLS]", *own, "[SEP]"]
+            if test.words is not None:
+                truth = make_truth(test.words[utt], tokens, aligned.frames, args.hop)
+            else:
+                owner = words_of_tokens(tokens, test.texts[utt].split())
+                truth = truth_of_plan(aligned.plans[CLOSED], owner, args.hop)
+            for method, plan in aligned.plans.items():
+                counts.setdefault(method, []).append(measure(plan, truth))
+    if not counts:
+        raise UserError(
+            f"{test.name}: no utterance could be aligned, the last since "
+            f"{next(reversed(left_out.values()), 'the set is empty')}"
+        )
+    return {method: total(parts) for method, parts in counts.items()}
+
+
+def _device(args: argparse.Namespace) -> str:
+    return "cuda" if args.ngpu else "cpu"
+
+
+def _load(args: argparse.Namespace, folder: Path) -> Any:
+    """Load a recogniser, and check that --lm is the language model that taught it."""
     from espnet_otreg.models.lm_cache import check_features
     from espnet_otreg.models.transfer import FEATURES
     from espnet_otreg.tasks.asr import ASRTask
@@ -162,12 +162,12 @@ def _load(args: argparse.Namespace, folder: Path, device: str) -> tuple[Any, Any
         if not needed.exists():
             raise UserError(f"{needed} does not exist: train first, or check --model_file")
     model, options = ASRTask.build_model_from_file(
-        str(folder / "config.yaml"), str(folder / args.model_file), device
+        str(folder / "config.yaml"), str(folder / args.model_file), _device(args)
     )
     for path, name, _ in options.train_data_path_and_name_and_type:
         if name == FEATURES:
             check_features(path, args.lm)
-    return model.eval(), LanguageModel(args.lm, device)
+    return model.eval()
 
 
 def _row(name: str, system: str, method: str, seeds: list[Any]) -> list[str]:
@@ -184,12 +184,9 @@ def _row(name: str, system: str, method: str, seeds: list[Any]) -> list[str]:
     return [name, system, method, *percents, spread, *rest]
 
 
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no nan."""
-    return {key: value if value == value else None for key, value in figures.items()}
-
-
-def _page(table: str, made_by: Any, args: argparse.Namespace) -> list[str]:
+def _page(
+    table: str, made_by: Any, args: argparse.Namespace, left_out: dict[str, str]
+) -> list[str]:
     against = f"Against {args.word_times.name}." if args.word_times else "Against the CTC row."
     return [
         "# Alignment quality",
@@ -203,6 +200,9 @@ def _page(table: str, made_by: Any, args: argparse.Namespace) -> list[str]:
         f"{args.longest_gap:g} s are closed where said.",
         "",
         table,
+        "",
+        f"Left out: {len(left_out)} utterances.",
+        *(f"- {utt}: {problem}" for utt, problem in left_out.items()),
         "",
         *(f"- {key}: {value}" for key, value in made_by._asdict().items()),
     ]

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
@@ -65,11 +64,11 @@ def decode(args: argparse.Namespace) -> None:
 def _decoded(
     args: argparse.Namespace, audio: dict[str, str]
 ) -> Iterator[tuple[str, list[str], str]]:
-    """Yield utterance, tokens and text, longest utterances first so that batches pad little."""
-    import soundfile  # torch and ESPnet take seconds to import, and `--help` needs none of them
-    import torch
+    """Yield utterance, tokens and text."""
+    # torch and ESPnet take seconds to import, and `--help` needs none of them
     from espnet2.text.build_tokenizer import build_tokenizer
 
+    from espnet_otreg.decode.clips import padded_batches
     from espnet_otreg.decode.ctc_greedy import ctc_greedy
     from espnet_otreg.tasks.asr import ASRTask
 
@@ -79,17 +78,8 @@ def _decoded(
     )
     model.eval()
     tokenizer = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
-    order = sorted(audio, key=lambda utt: -soundfile.info(audio[utt]).frames)
-    for start in range(0, len(order), args.batch_size):
-        batch = order[start : start + args.batch_size]
-        clips: list[Any] = [
-            torch.from_numpy(soundfile.read(audio[utt], dtype="float32")[0]) for utt in batch
-        ]
-        lengths = torch.tensor([len(clip) for clip in clips])
-        speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
-        for utt, ids in zip(
-            batch, ctc_greedy(model, speech.to(device), lengths.to(device)), strict=True
-        ):
+    for batch, speech, lengths in padded_batches(audio, args.batch_size, device):
+        for utt, ids in zip(batch, ctc_greedy(model, speech, lengths), strict=True):
             tokens = [options.token_list[i] for i in ids]
             yield utt, tokens, tokenizer.tokens2text(tokens)
 

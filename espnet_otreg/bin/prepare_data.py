@@ -9,12 +9,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import (
+    Corpus,
     Prepared,
     Record,
     Rejected,
@@ -110,7 +110,7 @@ def _words(arguments: Sequence[str]) -> list[str]:
     return " ".join(arguments).split()
 
 
-def _corpus_options(corpus: ModuleType, args: argparse.Namespace) -> dict[str, str]:
+def _corpus_options(corpus: Corpus, args: argparse.Namespace) -> dict[str, str]:
     """Pass on the options given; one that the corpus does not know is an error."""
     given = {"target": args.target, "text_column": args.text_column}
     options = {name: value for name, value in given.items() if value is not None}

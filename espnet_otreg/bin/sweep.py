@@ -132,14 +132,15 @@ def _sweep(path: Path, content: Mapping[str, Any]) -> Sweep:
         path.stem,
         "\n".join(line.removeprefix("#").strip() for line in comment),
         content["recipe"],
-        _arguments(content.get("arguments", "")),
+        read_arguments(content.get("arguments", "")),
         _seeds(content["seeds"]),
         variants,
         notes,
     )
 
 
-def _arguments(given: str) -> tuple[str, ...]:
+def read_arguments(given: str) -> tuple[str, ...]:
+    """Split further arguments for the recipe; those that the sweep gives itself are refused."""
     arguments = tuple(shlex.split(given))
     for word in arguments:
         if word.startswith("--") and word[2:].replace("-", "_") in SET_HERE:

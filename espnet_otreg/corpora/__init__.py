@@ -4,10 +4,8 @@ To add a corpus: write a module with NAME, VARIABLE, OPTIONS and `prepare()` as 
 `mls.py` (the shortest), and name it here.
 """
 
-from types import ModuleType
-
 from espnet_otreg.corpora import aishell, covost2, fleurs, graded, mls
+from espnet_otreg.corpora.record import Corpus
 
-CORPORA: dict[str, ModuleType] = {
-    module.NAME: module for module in (aishell, covost2, fleurs, mls, *graded.LEVELS)
-}
+_ALL: tuple[Corpus, ...] = (aishell, covost2, fleurs, mls, *graded.LEVELS)
+CORPORA: dict[str, Corpus] = {corpus.NAME: corpus for corpus in _ALL}

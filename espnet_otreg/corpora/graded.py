@@ -9,21 +9,19 @@ Layout::
 """
 
 from pathlib import Path
-from types import ModuleType
 
 from espnet_otreg.corpora import mls
 from espnet_otreg.corpora.record import Prepared, Rejected, absent
 
 
-class Level(ModuleType):
+class Level:
     """One level, with what the module of any other corpus has."""
 
-    OPTIONS = ()
+    OPTIONS: tuple[str, ...] = ()
 
     def __init__(self, level: int) -> None:
         self.NAME = f"graded{level}"
         self.VARIABLE = self.NAME.upper()
-        super().__init__(self.NAME, __doc__)
 
     def prepare(self, root: Path, language: str, split: str, work: Path) -> Prepared:
         """List one language and split under this level's name."""

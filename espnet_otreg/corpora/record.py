@@ -2,9 +2,9 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
@@ -40,6 +40,26 @@ class Prepared(NamedTuple):
 def one_line(text: str) -> str:
     """Compose to NFC and make any run of white space, line separators included, one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+class Corpus(Protocol):
+    """What a corpus' module, or an object in its place, offers."""
+
+    @property
+    def NAME(self) -> str:
+        """First part of utterance ids and data directories."""
+
+    @property
+    def VARIABLE(self) -> str:
+        """Variable of db.sh that says where it lies."""
+
+    @property
+    def OPTIONS(self) -> tuple[str, ...]:
+        """Options of prepare_data that `prepare` takes too."""
+
+    @property
+    def prepare(self) -> Callable[..., Prepared]:
+        """List one language and split: root, language, split, work and the options."""
 
 
 def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:

@@ -2,9 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-from espnet_otreg.models.options import read_options
 
 
 @dataclass(frozen=True)
@@ -22,15 +19,6 @@ class OTConf:
     unique_threshold: float = 0.99  # tokens closer than this cosine are one target
     start_epoch: int = 1  # first epoch in which the term enters the loss
     unroll: bool = False  # differentiate through all iterations, to compare with
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> "OTConf":
-        """Read a YAML mapping; an error names the key, what was given and what is allowed.
-
-        >>> OTConf.from_dict({"epsilon": 0.05}).epsilon
-        0.05
-        """
-        return read_options(cls, given, "ot_conf")
 
     def __post_init__(self) -> None:
         """Check the ranges."""

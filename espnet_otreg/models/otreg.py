@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.text_table import check_dimensions, find_text_table
 from espnet_otreg.ot import OTRegLoss, unique_targets
@@ -26,7 +27,7 @@ class OTRegASRModel(ESPnetASRModel):
     """
 
     def __init__(self, *args: Any, ot_conf: dict | None = None, **kwargs: Any) -> None:
-        conf = OTConf.from_dict({} if ot_conf is None else ot_conf)
+        conf = read_options(OTConf, {} if ot_conf is None else ot_conf, "ot_conf")
         super().__init__(*args, **kwargs)
         self.ot_conf = conf
         self.length_normalized_loss = kwargs.get("length_normalized_loss", False)

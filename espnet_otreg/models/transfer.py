@@ -6,7 +6,7 @@ here: at inference encoder and postencoder are all there is.
 """
 
 import inspect
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +24,6 @@ from espnet_otreg.ot.precision import full_precision
 FEATURES = "text_features"  # the batch's name for what the language model made of the transcript
 
 
-class Frames(NamedTuple):
-    """What one place of the network offers to the alignment."""
-
-    projected: Tensor  # (B, T, text_size)
-    lengths: Tensor  # (B,)
-
-
 class OTTransferASRModel(ESPnetASRModel):
     """ESPnet's ASR model with `postencoder: transfer_adapter`, taught by a language model.
 
@@ -46,9 +39,9 @@ class OTTransferASRModel(ESPnetASRModel):
         **kwargs: Any,
     ) -> None:
         conf = read_options(TransferConf, transfer_conf or {}, "transfer_conf")
-        self_alignment = read_options(AlignmentConf, alignment_conf or {}, "alignment_conf")
+        alignment = read_options(AlignmentConf, alignment_conf or {}, "alignment_conf")
         super().__init__(*args, **kwargs)
-        self.transfer_conf, self.alignment_conf = conf, self_alignment
+        self.transfer_conf, self.alignment_conf = conf, alignment
         if not isinstance(self.postencoder, TransferAdapter):
             raise UserError(
                 "model ot_transfer needs postencoder: transfer_adapter, with "
@@ -107,14 +100,15 @@ class OTTransferASRModel(ESPnetASRModel):
             loss, stats, weight = super().forward(
                 speech, speech_lengths, text, text_lengths, **kwargs
             )
-            places = self._places()
+            places, frame_lengths = self._places(), self._frame_lengths()
         finally:
             self._seen = self._lengths = None  # or the graph would outlive the step
 
         # 2. The mean of the terms over all places; measured only where they have no weight
         eta = self.transfer_conf.main_weight
         with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
-            terms = [self._terms(place, features, text_lengths + 2) for place in places]
+            lengths = frame_lengths, text_lengths + 2
+            terms = [self._terms(projected, features, *lengths) for projected in places]
             align_loss = torch.stack([term[0] for term in terms]).mean(0).mean()
             transport = torch.stack([term[1].cost for term in terms]).mean(0).mean()
         if eta < 1:
@@ -137,7 +131,8 @@ class OTTransferASRModel(ESPnetASRModel):
     def encode(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Stock encoding; the lengths are kept for the alignment of the same forward."""
         encoder_out, encoder_out_lens = super().encode(speech, speech_lengths)
-        self._lengths = encoder_out_lens
+        if self._seen is not None:
+            self._lengths = encoder_out_lens
         return encoder_out, encoder_out_lens
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -161,7 +156,7 @@ class OTTransferASRModel(ESPnetASRModel):
                 top = self._places()[0]
         finally:
             self._seen = self._lengths = None
-        plan = align(top.projected, lengths, features, features_lengths, self.alignment_conf)
+        plan = align(top, lengths, features, features_lengths, self.alignment_conf)
         return plan, encoded[0] if isinstance(encoded, tuple) else encoded, lengths
 
     def _features(self, text: Tensor, text_lengths: Tensor, batch: dict[str, Any]) -> Tensor:
@@ -196,10 +191,12 @@ class OTTransferASRModel(ESPnetASRModel):
         with full_precision(text.device):  # as its cached features are made
             return self._language_model.embed(pieces, unknown=self.token_list[1])[0]
 
-    def _terms(self, frames: Frames, features: Tensor, lengths: Tensor) -> tuple[Tensor, Alignment]:
-        """Return L_align (B,) and the alignment of one place."""
-        projected = frames.projected.float()
-        found = align(projected, frames.lengths, features, lengths, self.alignment_conf)
+    def _terms(
+        self, projected: Tensor, features: Tensor, frame_lengths: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Alignment]:
+        """Return L_align (B,) and the alignment of one place, projected (B, T, text_size)."""
+        projected = projected.float()
+        found = align(projected, frame_lengths, features, lengths, self.alignment_conf)
         with full_precision(projected.device):  # half precision loses masses below 1e-4
             heard = torch.bmm(found.coupling.transpose(1, 2), projected)  # L̃
             cosine = torch.cosine_similarity(heard, features, dim=2)
@@ -216,13 +213,16 @@ class OTTransferASRModel(ESPnetASRModel):
 
         return keep
 
-    def _places(self) -> list[Frames]:
-        """The top first, then the inner layers of `transfer_conf.layers`."""
-        seen, lengths = self._seen, self._lengths
-        assert seen is not None and lengths is not None
+    def _places(self) -> list[Tensor]:
+        """Frames in the text's space: the top's first, then those of `transfer_conf.layers`."""
+        seen = self._seen
+        assert seen is not None
         inner = zip(self.layers, self.layer_projections, strict=True)
-        found = [seen[0], *(project(seen[layer]) for layer, project in inner)]
-        return [Frames(projected, lengths) for projected in found]
+        return [seen[0], *(project(seen[layer]) for layer, project in inner)]
+
+    def _frame_lengths(self) -> Tensor:
+        assert self._lengths is not None
+        return self._lengths
 
     def _blocks(self) -> nn.ModuleList:
         blocks = getattr(self.encoder, "encoders", None)

@@ -1,12 +1,11 @@
 """Compose RESULTS.md, results.json and the part of a README that shows the main table."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import writing
+from espnet_otreg.files import nan_to_null, writing
 from espnet_otreg.scoring.provenance import (
     NOT_RECORDED,
     Provenance,
@@ -115,7 +114,7 @@ def results_json(
         "systems": systems,
         "test_sets": [_set_json(comparison, index) for index in range(len(comparison.sets))],
     }
-    return _plain(content)
+    return nan_to_null(content)
 
 
 def replace_in_readme(path: Path, text: str) -> None:
@@ -193,12 +192,3 @@ def _set_json(comparison: Comparison, index: int) -> dict[str, Any]:
             }
         parts[language] = {**part._asdict(), "results": results}
     return {"name": tested.name, "domain": tested.domain, "parts": parts}
-
-
-def _plain(value: Any) -> Any:
-    """Turn nan, which JSON does not know, into null."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

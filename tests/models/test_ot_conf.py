@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 
 
@@ -34,11 +35,13 @@ from espnet_otreg.models.ot_conf import OTConf
 )
 def test_a_wrong_value_names_the_key_what_came_and_what_is_allowed(text, message):
     with pytest.raises(UserError, match=message):
-        OTConf.from_dict(yaml.safe_load(text))
+        read_options(OTConf, yaml.safe_load(text), "ot_conf")
 
 
 def test_whole_numbers_and_infinity_are_numbers():
-    conf = OTConf.from_dict(yaml.safe_load("{weight: 1, relax_speech: .inf, relax_text: 2}"))
+    conf = read_options(
+        OTConf, yaml.safe_load("{weight: 1, relax_speech: .inf, relax_text: 2}"), "ot_conf"
+    )
     assert conf.weight == 1.0
     assert conf.relax_speech == math.inf
     assert conf.relax_text == 2.0
@@ -48,4 +51,4 @@ def test_the_recipes_write_out_the_defaults():
     recipes = Path(__file__).parents[2] / "egs2"
     for path in recipes.glob("*/conf/train_otreg_*.yaml"):
         given = yaml.safe_load(path.read_text())["model_conf"]["ot_conf"]
-        assert OTConf.from_dict(given) == OTConf(), path
+        assert read_options(OTConf, given, "ot_conf") == OTConf(), path
