@@ -24,8 +24,9 @@ def forced_plan(log_probs: torch.Tensor, tokens: Sequence[int], *, blank: int = 
     _check(log_probs, tokens, blank)
     if not tokens:
         return np.zeros((len(log_probs), 0), np.float32)
+    given = log_probs.detach().cpu().float().contiguous()
     target = torch.tensor([tokens], dtype=torch.int64)
-    paths, scores = forced_align(log_probs.detach().cpu().float()[None], target, blank=blank)
+    paths, scores = forced_align(given[None], target, blank=blank)
     if not scores.isfinite().all():
         raise UserError(f"tokens {list(tokens)} have no CTC path of probability above 0")
     path = paths[0]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.analysis.forced import close_gaps, forced_plan
 from espnet_otreg.compat import ESPnetASRModel
@@ -44,26 +45,29 @@ def align_batch(
         language_model: whose features the model was taught with
         longest_gap: frames up to which a gap between CTC's tokens is closed
     """
+    ids = {token: index for index, token in enumerate(model.token_list)}
+    wanted = [[ids.get(token, UNKNOWN) for token in tokens] for tokens in pieces]
     own = None
     with torch.inference_mode():
         if isinstance(model, OTTransferASRModel):
             unknown = language_model.tokenizer.unknown
-            features, sizes = language_model.embed(pieces, unknown=unknown)
+            features, _ = language_model.embed(pieces, unknown=unknown)
+            rows = [torch.tensor(row, dtype=torch.int64) for row in wanted]
+            text = pad_sequence(rows, batch_first=True, padding_value=-1).to(speech.device)
+            sizes = torch.tensor([len(row) for row in wanted], device=speech.device)
             found, frames, lengths = model.align(
-                speech, speech_lengths, features.to(speech.device), sizes.to(speech.device)
+                speech, speech_lengths, text, sizes, features.to(speech.device)
             )
             own = found.coupling.cpu().numpy()
         else:
             frames, lengths = model.encode(speech, speech_lengths)
             frames = frames[0] if isinstance(frames, tuple) else frames  # inter-CTC
         log_probs = model.ctc.log_softmax(frames).cpu()
-    ids = {token: index for index, token in enumerate(model.token_list)}
     aligned = []
     for row, tokens in enumerate(pieces):
         length = int(lengths[row])
-        wanted = [ids.get(token, UNKNOWN) for token in tokens]
         try:
-            forced = forced_plan(log_probs[row, :length], wanted, blank=BLANK)
+            forced = forced_plan(log_probs[row, :length], wanted[row], blank=BLANK)
         except UserError as error:  # too few frames, or no path
             aligned.append(Aligned({}, length, str(error)))
             continue

@@ -16,6 +16,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapter import TransferAdapter
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.options import read_options
+from espnet_otreg.models.places import ctc_places
 from espnet_otreg.models.transfer_conf import TransferConf
 from espnet_otreg.ot.alignment import Alignment, AlignmentConf, align
 from espnet_otreg.ot.padding import length_mask
@@ -49,6 +50,10 @@ class OTTransferASRModel(ESPnetASRModel):
                 f"got postencoder: {type(self.postencoder).__name__}"
             )
         blocks = self._blocks()
+        if alignment.temporal_places == "ctc" and self.ctc is None:
+            raise UserError(
+                "alignment_conf.temporal_places: ctc needs a CTC branch: set ctc_weight above 0"
+            )
         if conf.layers and max(conf.layers) > len(blocks):
             raise UserError(
                 f"transfer_conf.layers must be between 1 and the encoder's {len(blocks)} layers, "
@@ -68,7 +73,7 @@ class OTTransferASRModel(ESPnetASRModel):
         )
         self._language_model: LanguageModel | None = None  # no module: not in checkpoints
         self._seen: dict[int, Tensor] | None = None  # by layer, 0 for the top, while forward runs
-        self._lengths: Tensor | None = None
+        self._encoded: tuple[Tensor, Tensor] | None = None  # for CTC, while forward runs
         self.postencoder.to_text.register_forward_hook(self._keeper(0))
         for layer in self.layers:
             blocks[layer - 1].register_forward_hook(self._keeper(layer))
@@ -100,15 +105,16 @@ class OTTransferASRModel(ESPnetASRModel):
             loss, stats, weight = super().forward(
                 speech, speech_lengths, text, text_lengths, **kwargs
             )
-            places, frame_lengths = self._places(), self._frame_lengths()
+            layers, frame_lengths = self._layers(), self._frame_lengths()
+            times = self._times(text, text_lengths)
         finally:
-            self._seen = self._lengths = None  # or the graph would outlive the step
+            self._seen = self._encoded = None  # or the graph would outlive the step
 
-        # 2. The mean of the terms over all places; measured only where they have no weight
+        # 2. The mean of the terms over all layers; measured only where they have no weight
         eta = self.transfer_conf.main_weight
         with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
             lengths = frame_lengths, text_lengths + 2
-            terms = [self._terms(projected, features, *lengths) for projected in places]
+            terms = [self._terms(projected, features, *lengths, times) for projected in layers]
             align_loss = torch.stack([term[0] for term in terms]).mean(0).mean()
             transport = torch.stack([term[1].cost for term in terms]).mean(0).mean()
         if eta < 1:
@@ -129,10 +135,11 @@ class OTTransferASRModel(ESPnetASRModel):
         return loss, stats, weight
 
     def encode(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Stock encoding; the lengths are kept for the alignment of the same forward."""
+        """Stock encoding; its result is kept for the alignment of the same forward."""
         encoder_out, encoder_out_lens = super().encode(speech, speech_lengths)
         if self._seen is not None:
-            self._lengths = encoder_out_lens
+            frames = encoder_out[0] if isinstance(encoder_out, tuple) else encoder_out
+            self._encoded = frames.detach(), encoder_out_lens
         return encoder_out, encoder_out_lens
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -141,23 +148,30 @@ class OTTransferASRModel(ESPnetASRModel):
             kwargs.pop(name, None)
         return super().collect_feats(*args, **kwargs)
 
+    @torch.no_grad()
     def align(
-        self, speech: Tensor, speech_lengths: Tensor, features: Tensor, features_lengths: Tensor
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        features: Tensor,
     ) -> tuple[Alignment, Tensor, Tensor]:
-        """Align without training.
+        """Align without training; arguments as in `forward`.
 
         Returns the top layer's alignment (B, T, L + 2), and what `encode` returns: frames for CTC
         (B, T, dimension) and their lengths.
         """
         self._seen = {}
         try:
-            with torch.no_grad():
-                encoded, lengths = self.encode(speech, speech_lengths)
-                top = self._places()[0]
+            self.encode(speech, speech_lengths)
+            assert self._encoded is not None
+            frames, lengths = self._encoded
+            top, times = self._layers()[0].float(), self._times(text, text_lengths)
         finally:
-            self._seen = self._lengths = None
-        plan = align(top, lengths, features, features_lengths, self.alignment_conf)
-        return plan, encoded[0] if isinstance(encoded, tuple) else encoded, lengths
+            self._seen = self._encoded = None
+        sizes = text_lengths + 2
+        return align(top, lengths, features, sizes, self.alignment_conf, times), frames, lengths
 
     def _features(self, text: Tensor, text_lengths: Tensor, batch: dict[str, Any]) -> Tensor:
         """Take the text's features out of the batch, or have the language model make them."""
@@ -192,11 +206,16 @@ class OTTransferASRModel(ESPnetASRModel):
             return self._language_model.embed(pieces, unknown=self.token_list[1])[0]
 
     def _terms(
-        self, projected: Tensor, features: Tensor, frame_lengths: Tensor, lengths: Tensor
+        self,
+        projected: Tensor,
+        features: Tensor,
+        frame_lengths: Tensor,
+        lengths: Tensor,
+        times: Tensor | None,
     ) -> tuple[Tensor, Alignment]:
-        """Return L_align (B,) and the alignment of one place, projected (B, T, text_size)."""
+        """Return L_align (B,) and the alignment of one layer, projected (B, T, text_size)."""
         projected = projected.float()
-        found = align(projected, frame_lengths, features, lengths, self.alignment_conf)
+        found = align(projected, frame_lengths, features, lengths, self.alignment_conf, times)
         with full_precision(projected.device):  # half precision loses masses below 1e-4
             heard = torch.bmm(found.coupling.transpose(1, 2), projected)  # L̃
             cosine = torch.cosine_similarity(heard, features, dim=2)
@@ -213,7 +232,7 @@ class OTTransferASRModel(ESPnetASRModel):
 
         return keep
 
-    def _places(self) -> list[Tensor]:
+    def _layers(self) -> list[Tensor]:
         """Frames in the text's space: the top's first, then those of `transfer_conf.layers`."""
         seen = self._seen
         assert seen is not None
@@ -221,8 +240,18 @@ class OTTransferASRModel(ESPnetASRModel):
         return [seen[0], *(project(seen[layer]) for layer, project in inner)]
 
     def _frame_lengths(self) -> Tensor:
-        assert self._lengths is not None
-        return self._lengths
+        assert self._encoded is not None
+        return self._encoded[1]
+
+    def _times(self, text: Tensor, text_lengths: Tensor) -> Tensor | None:
+        """Where CTC, as it is now, emits each token; None where nobody asks."""
+        if self.alignment_conf.temporal_places != "ctc":
+            return None
+        assert self._encoded is not None
+        frames, lengths = self._encoded
+        with torch.no_grad():
+            log_probs = self.ctc.log_softmax(frames)
+        return ctc_places(log_probs, lengths, text, text_lengths, blank=self.blank_id)
 
     def _blocks(self) -> nn.ModuleList:
         blocks = getattr(self.encoder, "encoders", None)

@@ -18,6 +18,7 @@ from espnet_otreg.ot.sinkhorn import sinkhorn
 TRANSPORTS = ("balanced", "unbalanced", "semi_relaxed")
 KINDS = (*TRANSPORTS, "diagonal", "softmax")
 REFERENCES = ("product", "counting")
+PLACES = ("diagonal", "ctc")
 
 # Whether frames, and whether tokens, may fall short of their mass.
 _RELAXED = {"balanced": (False, False), "unbalanced": (True, True), "semi_relaxed": (True, False)}
@@ -38,6 +39,7 @@ class AlignmentConf:
     relax_text: float = 1.0  # λ2, KL strength on the tokens: unbalanced
     reference: str = "product"  # of the entropy: product, or counting, the papers' -H
     temporal_weight: float = 0.0  # β of the additive prior β d²
+    temporal_places: str = "diagonal"  # d is from there, or from where CTC emits the token: ctc
     structure_weight: float = 0.0  # α of fused Gromov-Wasserstein; above 0 needs balanced
     structure_temporal_weight: float = 0.3  # ρ on |i/n - j/m|², enters with structure_weight
     proximal_weight: float = 0.5  # of KL(P | last P) there, in place of epsilon
@@ -45,13 +47,14 @@ class AlignmentConf:
     inner_iters: int = 20  # Sinkhorn iterations in each, in place of max_iters
     dustbin: bool = False  # one more row and column, for what matches nothing
     dustbin_similarity: float = 0.5  # their cosine with everything
-    window: float = 5.0  # diagonal: standard deviation of the Gaussian, in frames
+    window: float = 5.0  # diagonal: standard deviation of the Gaussian at its place, in frames
     temperature: float = 0.1  # softmax: over frames, of similarity / temperature
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
         check_choice("cost", self.cost, COSTS)
         check_choice("reference", self.reference, REFERENCES)
+        check_choice("temporal_places", self.temporal_places, PLACES)
         check_solver_options(
             self.epsilon, self.max_iters, self.tol, self.relax_speech, self.relax_text, "auto",
             False,
@@ -103,6 +106,13 @@ class AlignmentConf:
                     f"{key}: {getattr(self, key)!r} needs kind {' or '.join(kinds)} ({why}); "
                     f"received kind {self.kind!r}"
                 )
+        structure = self.structure_weight > 0 and self.structure_temporal_weight > 0
+        timed = self.kind == "diagonal" or self.temporal_weight > 0 or structure
+        if self.temporal_places != "diagonal" and not timed:
+            raise ValueError(
+                f"temporal_places: {self.temporal_places!r} has no effect without kind diagonal or "
+                "a temporal_weight above 0, such as 0.5; received temporal_weight 0"
+            )
         if self.dustbin and self.cost != "cosine":
             raise ValueError(
                 "dustbin: true needs cost cosine, as dustbin_similarity is a cosine; "
@@ -127,8 +137,12 @@ def align(
     text: torch.Tensor,
     text_lengths: torch.Tensor,
     conf: AlignmentConf,
+    places: torch.Tensor | None = None,
 ) -> Alignment:
     """Align speech (B, T, D) with text (B, U, D) as the configuration says.
+
+    `places` (B, U) say where CTC emits each token, in frames from the start; they are needed, and
+    used, with temporal_places ctc.
 
     Gradient: the plan is a constant; `cost` is <P, C>, differentiated through C to both sides.
     Utterances with an empty side have a zero plan and, with a graph, cost 0.
@@ -137,13 +151,14 @@ def align(
     check_lengths("text_lengths", text_lengths, *text.shape[:2])
     n, m = speech_lengths.to(speech.device), text_lengths.to(speech.device)
     cost = cost_matrix(speech, text, conf.cost)
+    places = _places(places, cost, conf)
     with torch.no_grad(), full_precision(speech.device):
         if conf.kind not in TRANSPORTS:
-            plan = _column_plan(cost, n, m, conf)
+            plan = _column_plan(cost, n, m, conf, places)
         elif conf.structure_weight > 0:
-            plan = _structured(cost, speech, text, n, m, conf)
+            plan = _structured(cost, speech, text, n, m, conf, places)
         else:
-            plan = _transport(cost, n, m, conf)
+            plan = _transport(cost, n, m, conf, places)
     P = plan.coupling
     return Alignment(
         P, (P * cost).sum((1, 2)), plan.marginal_error, plan.converged, P.sum(1), P.sum(2)
@@ -156,21 +171,45 @@ class _Plan(NamedTuple):
     converged: torch.Tensor  # (B,)
 
 
-def _spread(conf: AlignmentConf) -> float | None:
+def _places(
+    places: torch.Tensor | None, cost: torch.Tensor, conf: AlignmentConf
+) -> torch.Tensor | None:
+    if conf.temporal_places == "diagonal":
+        return None
+    expected = cost.shape[0], cost.shape[2]
+    if places is None or places.shape != expected:
+        raise ValueError(
+            f"temporal_places ctc: expected places of shape (B, U) = {expected}; received "
+            f"{None if places is None else tuple(places.shape)}"
+        )
+    return places.to(cost.device)
+
+
+def _spread(conf: AlignmentConf, places: torch.Tensor | None) -> float | None:
     """Return the bound of the cost's spread by which `sinkhorn` chooses its domain.
 
-    The prior β d² reaches hundreds and is left out: what it lifts by more than the cost can
-    outweigh is empty in any domain. The exp domain gave the log domain's plan, to 1e-5, under
-    every cost tried, those made to tilt the potentials along the diagonal included.
+    The diagonal's prior β d² reaches hundreds and is left out: what it lifts by more than the cost
+    can outweigh is empty in any domain. The exp domain gave the log domain's plan, to 1e-5, under
+    every cost tried, those made to tilt the potentials along the diagonal included. With places
+    from elsewhere a frame can be far from every token, which the log domain alone can hold.
     """
+    if places is not None:
+        return math.inf
     return COST_RANGE.get(conf.cost)
 
 
-def _transport(cost: torch.Tensor, n: torch.Tensor, m: torch.Tensor, conf: AlignmentConf) -> _Plan:
+def _transport(
+    cost: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    conf: AlignmentConf,
+    places: torch.Tensor | None,
+) -> _Plan:
     prior: torch.Tensor | None = None
-    spread = _spread(conf)
+    spread = _spread(conf, places)
     if conf.temporal_weight > 0:
-        prior = temporal_prior(n, m, cost.shape, cost.dtype, distance=conf.temporal_weight)
+        weight = conf.temporal_weight
+        prior = temporal_prior(n, m, cost.shape, cost.dtype, distance=weight, places=places)
     if conf.dustbin:
         cost = functional.pad(cost, (1, 0, 1, 0), value=1 - conf.dustbin_similarity)
         prior = None if prior is None else functional.pad(prior, (1, 0, 1, 0))
@@ -198,14 +237,15 @@ def _structured(
     n: torch.Tensor,
     m: torch.Tensor,
     conf: AlignmentConf,
+    places: torch.Tensor | None,
 ) -> _Plan:
     """Fused Gromov-Wasserstein on the cosine distances within each side."""
     alpha = conf.structure_weight
     prior = temporal_prior(
-        n, m, cost.shape, cost.dtype,
+        n, m, cost.shape, cost.dtype, places=places,
         distance=conf.temporal_weight, gap=conf.structure_temporal_weight,
     )  # fmt: skip
-    spread = _spread(conf)
+    spread = _spread(conf, places)
     if spread is not None:  # squares of cosine differences reach 4, twice in the linearisation
         spread = (1 - alpha) * (spread + conf.structure_temporal_weight) + alpha * 8
     plan = fused_gromov(
@@ -218,13 +258,17 @@ def _structured(
 
 
 def _column_plan(
-    cost: torch.Tensor, n: torch.Tensor, m: torch.Tensor, conf: AlignmentConf
+    cost: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    conf: AlignmentConf,
+    places: torch.Tensor | None,
 ) -> _Plan:
     """Spread each token's mass 1 / m over the frames, by place or by likeness."""
     if conf.kind == "diagonal":
-        # token j has its middle at frame (j + ½) n / m - ½, so offsets / m count in frames
+        # a token's place is (j + ½) n / m frames from the start, so offsets / m count in frames
         width = 2 * (conf.window * m.clamp(min=1).to(cost.dtype)).square().view(-1, 1, 1)
-        logits = -squared_offsets(n, m, cost.shape, cost.dtype) / width
+        logits = -squared_offsets(n, m, cost.shape, cost.dtype, places) / width
     else:
         logits = -cost / conf.temperature
     rows, columns = length_mask(n, cost.shape[1]), length_mask(m, cost.shape[2])

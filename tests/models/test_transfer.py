@@ -1,6 +1,7 @@
 """`model: ot_transfer` against the stock model with the same postencoder, and against its sums."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from tiny_models import ENCODER, TOKENS, make_batch, run
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.language_model import LanguageModel
+from espnet_otreg.models.places import ctc_places
 from espnet_otreg.models.transfer import FEATURES
+from espnet_otreg.ot import align
 
 WIDTH = 12  # of the language model
 ADAPTER = {
@@ -18,9 +21,13 @@ ADAPTER = {
     "decoder": None,
     "decoder_conf": {},
 }
+DECODER = {
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 24, "num_blocks": 1},
+}
 KEYS = {"loss_align", "ot_cost", "ot_mass", "ot_marginal_error"}
 KINDS = ["balanced", "unbalanced", "semi_relaxed", "diagonal", "softmax"]
-INF = float("inf")
+AT_CTC = {"temporal_weight": 0.5, "temporal_places": "ctc"}
 
 
 def add_features(batch):
@@ -82,8 +89,9 @@ def test_the_alignment_loss_is_what_a_loop_over_tokens_gives(build_model, taught
     plan, _, _ = model.align(
         taught_batch["speech"],
         taught_batch["speech_lengths"],
+        taught_batch["text"],
+        taught_batch["text_lengths"],
         taught_batch[FEATURES],
-        taught_batch[f"{FEATURES}_lengths"],
     )
     kept = []
     hook = model.postencoder.to_text.register_forward_hook(lambda *given: kept.append(given[2]))
@@ -122,11 +130,37 @@ def test_speech_is_encoded_once_and_no_graph_outlives_the_step(build_model, taug
     run(model.train(), taught_batch)
     assert len(calls) == 1
     assert model._seen is None
-    assert model._lengths is None
+    assert model._encoded is None
 
 
-def test_the_terms_do_not_depend_on_batch_neighbours(build_model):
-    model = taught(build_model, layers=[1]).eval()
+def test_places_from_ctc_are_those_of_the_models_own_output(build_model, taught_batch):
+    model = taught(build_model, AT_CTC, layers=[1]).eval()
+    _, stats, _ = run(model, taught_batch)
+    given = [taught_batch[key] for key in ("text", "text_lengths")]
+    kept = []
+    hook = model.postencoder.to_text.register_forward_hook(lambda *found: kept.append(found[2]))
+    plan, frames, lengths = model.align(
+        taught_batch["speech"], taught_batch["speech_lengths"], *given, taught_batch[FEATURES]
+    )
+    hook.remove()
+    places = ctc_places(model.ctc.log_softmax(frames), lengths, *given)
+    features = taught_batch[FEATURES], given[1] + 2
+    expected = align(kept[0], lengths, *features, model.alignment_conf, places)
+    torch.testing.assert_close(plan.coupling, expected.coupling)
+    torch.testing.assert_close(stats["ot_mass"].squeeze(), plan.speech_mass.sum(1).mean())
+    assert (
+        plan.coupling - align_without_places(model, kept[0], lengths, features)
+    ).abs().max() > 0.02
+
+
+def align_without_places(model, projected, lengths, features):
+    conf = dataclasses.replace(model.alignment_conf, temporal_places="diagonal")
+    return align(projected, lengths, *features, conf).coupling
+
+
+@pytest.mark.parametrize("alignment", [{}, AT_CTC])
+def test_the_terms_do_not_depend_on_batch_neighbours(build_model, alignment):
+    model = taught(build_model, alignment, layers=[1]).eval()
     together = add_features(make_batch([30, 22, 14], [6, 4, 3]))
     alone = []
     for row, (frames, tokens) in enumerate([(30, 6), (22, 4), (14, 3)]):
@@ -157,8 +191,7 @@ def test_the_log_always_has_the_same_keys(build_model, taught_batch):
 
 
 def test_a_hybrid_model_can_be_taught_too(build_model, taught_batch):
-    variant = {"model_conf": {"ctc_weight": 0.3}, "decoder": "transformer"}
-    variant["decoder_conf"] = {"attention_heads": 2, "linear_units": 24, "num_blocks": 1}
+    variant = {"model_conf": {"ctc_weight": 0.3}, **DECODER}
     loss, stats, _ = run(taught(build_model, variant=variant).train(), taught_batch)
     loss.backward()
     assert "acc" in stats
@@ -186,6 +219,10 @@ def test_an_empty_transcript_leaves_loss_and_gradients_finite(build_model):
         ({"alignment": {"kind": "other"}}, "alignment_conf.kind"),
         ({"alignment": {"epsilon": 0.0}}, "alignment_conf.epsilon"),
         ({"alignment": {"kind": "balanced", "dustbin": True}}, "alignment_conf.dustbin"),
+        (
+            {"alignment": AT_CTC, "variant": {"model_conf": {"ctc_weight": 0.0}, **DECODER}},
+            "temporal_places: ctc needs a CTC branch",
+        ),
         ({"variant": {"postencoder": None, "postencoder_conf": {}}}, "transfer_adapter"),
         ({"variant": {"postencoder_conf": {"text_size": 0}}}, "postencoder_conf.text_size"),
     ],

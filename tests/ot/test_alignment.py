@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from espnet_otreg.ot import AlignmentConf, align, cost_matrix, sinkhorn
+import espnet_otreg.ot
+from espnet_otreg.ot import AlignmentConf, cost_matrix, sinkhorn
 from espnet_otreg.ot.padding import length_mask
 from espnet_otreg.ot.prior import temporal_prior
 
@@ -16,12 +17,16 @@ EVERY = {
     "counting": {"reference": "counting"},
     "semi_relaxed": {"kind": "semi_relaxed"},
     "prior": {"temporal_weight": 0.5},
+    "places": {"temporal_weight": 0.5, "temporal_places": "ctc"},
+    "balanced places": {"kind": "balanced", "temporal_weight": 0.5, "temporal_places": "ctc"},
     "dustbin": {"dustbin": True},
     "all at once": {"dustbin": True, "reference": "counting", "temporal_weight": 0.2},
     "structure": {"kind": "balanced", "structure_weight": 0.3},
     "structure and prior": {"kind": "balanced", "structure_weight": 0.02, "temporal_weight": 0.2},
     "sqeuclidean": {"cost": "sqeuclidean", "epsilon": 1.0},
+    "structure and places": {"kind": "balanced", "structure_weight": 0.3, "temporal_places": "ctc"},
     "diagonal": {"kind": "diagonal"},
+    "window at places": {"kind": "diagonal", "temporal_places": "ctc"},
     "softmax": {"kind": "softmax"},
     "softmax of distances": {"kind": "softmax", "cost": "sqeuclidean"},
 }
@@ -32,6 +37,14 @@ def batch(dtype: torch.dtype = torch.double):
     speech = torch.randn(5, 12, 8, dtype=dtype, requires_grad=True)
     text = torch.randn(5, 6, 8, dtype=dtype, requires_grad=True)
     return speech, torch.tensor([12, 7, 3, 1, 4]), text, torch.tensor([6, 2, 6, 3, 1])
+
+
+def align(speech, n, text, m, conf):
+    """Align; where the configuration asks for places, tokens crowd at the start."""
+    places = None
+    if conf.temporal_places == "ctc":
+        places = n.unsqueeze(1) * ((torch.arange(text.shape[1], device=n.device) + 0.5) / 6) ** 2
+    return espnet_otreg.ot.align(speech, n, text, m, conf, places)
 
 
 def grads(out, *inputs):
@@ -140,6 +153,30 @@ def test_the_gpu_is_never_waited_for(conf):
     speech, n, text, m = (tensor.detach().to("meta") for tensor in batch())
     speech.requires_grad_()
     align(speech, n, text, m, conf).cost.sum().backward()
+
+
+def test_a_pause_far_from_every_place_is_dropped_or_shared_but_never_lost_in_rounding():
+    speech, text = torch.randn(1, 400, 8), torch.randn(1, 3, 8)
+    sizes = torch.tensor([400]), torch.tensor([3])
+    places = torch.tensor([[2.0, 5.0, 395.0]])
+    options = {"temporal_weight": 500.0, "temporal_places": "ctc", "max_iters": 1000}
+    for kind in ("unbalanced", "balanced"):
+        conf = AlignmentConf(kind=kind, **options)
+        out = espnet_otreg.ot.align(speech, sizes[0], text, sizes[1], conf, places)
+        assert out.coupling.isfinite().all()
+        pause = out.speech_mass[0, 100:300]
+        if kind == "unbalanced":
+            assert pause.max() < 1e-6 < out.speech_mass[0, 2]
+        else:
+            assert pause.min() > 0.5 / 400  # slow to converge, as nothing there tells frames apart
+
+
+def test_places_that_are_missing_or_do_not_fit_are_an_error():
+    speech, n, text, m = batch()
+    conf = AlignmentConf(temporal_weight=0.5, temporal_places="ctc")
+    for places in (None, torch.zeros(5, 4)):
+        with pytest.raises(ValueError, match=r"places of shape \(B, U\) = \(5, 6\)"):
+            espnet_otreg.ot.align(speech, n, text, m, conf, places)
 
 
 def test_a_frame_unlike_every_token_goes_to_the_dustbin():
@@ -257,6 +294,9 @@ WRONG = [
     ({"structure_weight": 0.02}, ["structure_weight", "kind balanced", "'unbalanced'"]),
     ({"kind": "balanced", "structure_weight": 0.02, "dustbin": True}, ["dustbin"]),
     ({"kind": "diagonal", "temporal_weight": 0.5}, ["temporal_weight", "'diagonal'"]),
+    ({"temporal_places": "words"}, ["temporal_places", "ctc"]),
+    ({"temporal_places": "ctc"}, ["temporal_places", "temporal_weight above 0"]),
+    ({"kind": "softmax", "temporal_places": "ctc"}, ["temporal_places", "diagonal"]),
     ({"kind": "softmax", "reference": "counting"}, ["reference", "'softmax'"]),
 ]
 

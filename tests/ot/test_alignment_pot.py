@@ -123,6 +123,25 @@ def test_the_published_prior_gives_the_iterates_of_the_scaling_loop(kind, dtype,
 
 
 @pytest.mark.parametrize("kind", ["balanced", "unbalanced", "semi_relaxed"])
+def test_a_prior_on_given_places_is_pot_on_that_much_dearer_costs(kind):
+    conf = AlignmentConf(kind=kind, temporal_weight=0.5, temporal_places="ctc", **EXACT)
+    unguided = AlignmentConf(kind=kind, **EXACT)
+    speech, n, text, m = embeddings()
+    places = torch.rand(5, 6, dtype=torch.double) * n.unsqueeze(1)
+    out = align(speech, n, text, m, conf, places)
+    for b, (frames, tokens) in enumerate(SHAPES):
+        M = node_cost(speech[b, :frames].numpy(), text[b, :tokens].numpy(), "cosine")
+        total = M.copy()
+        for i in range(frames):
+            for j in range(tokens):
+                away = (i + 0.5 - places[b, j].item()) / frames
+                total[i, j] += 0.5 * away**2 / (1 / frames**2 + 1 / tokens**2)
+        plan = out.coupling[b, :frames, :tokens].numpy()
+        np.testing.assert_allclose(plan, transport(total, unguided), atol=1e-4)
+        assert out.cost[b].item() == pytest.approx((plan * M).sum())  # the prior not counted
+
+
+@pytest.mark.parametrize("kind", ["balanced", "unbalanced", "semi_relaxed"])
 def test_minus_the_entropy_gives_the_papers_scaling_loop(kind):
     conf = AlignmentConf(kind=kind, reference="counting", **EXACT)
     check_against(scaling, conf, torch.float32)
