@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_otreg.analysis.forced import close_gaps, forced_plan
+from espnet_otreg.analysis.forced import attention_plan, close_gaps, forced_plan
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.transfer import OTTransferASRModel
 
-FORCED, CLOSED = "CTC forced", "CTC forced, gaps closed"
+FORCED, CLOSED, ATTENTION = "CTC forced", "CTC forced, gaps closed", "attention"
 BLANK, UNKNOWN = 0, 1  # ESPnet's places in every token list
 
 
@@ -35,7 +35,9 @@ def align_batch(
     *,
     longest_gap: int,
 ) -> list[Aligned]:
-    """Align every utterance by CTC, and by the model's own alignment where it has one.
+    """Align every utterance by CTC, by the model's own alignment and by its decoder's attention.
+
+    The last two are there for models that have them.
 
     Args:
         model: any ESPnet ASR model with a CTC branch, in evaluation mode
@@ -52,9 +54,7 @@ def align_batch(
         if isinstance(model, OTTransferASRModel):
             unknown = language_model.tokenizer.unknown
             features, _ = language_model.embed(pieces, unknown=unknown)
-            rows = [torch.tensor(row, dtype=torch.int64) for row in wanted]
-            text = pad_sequence(rows, batch_first=True, padding_value=-1).to(speech.device)
-            sizes = torch.tensor([len(row) for row in wanted], device=speech.device)
+            text, sizes = _padded(wanted, -1, speech.device)
             found, frames, lengths = model.align(
                 speech, speech_lengths, text, sizes, features.to(speech.device)
             )
@@ -63,6 +63,7 @@ def align_batch(
             frames, lengths = model.encode(speech, speech_lengths)
             frames = frames[0] if isinstance(frames, tuple) else frames  # inter-CTC
         log_probs = model.ctc.log_softmax(frames).cpu()
+        attention = _attention(model, frames, lengths, wanted)
     aligned = []
     for row, tokens in enumerate(pieces):
         length = int(lengths[row])
@@ -72,10 +73,40 @@ def align_batch(
             aligned.append(Aligned({}, length, str(error)))
             continue
         plans = {FORCED: _framed(forced), CLOSED: _framed(close_gaps(forced, longest_gap))}
+        if attention is not None:
+            weights = attention[row, : len(tokens), :length]
+            plans[ATTENTION] = _framed(attention_plan(weights))
         if own is not None:
             plans[model.alignment_conf.kind] = own[row, :length, : len(tokens) + 2]
         aligned.append(Aligned(plans, length, ""))
     return aligned
+
+
+def _attention(
+    model: ESPnetASRModel, frames: Tensor, lengths: Tensor, wanted: Sequence[Sequence[int]]
+) -> np.ndarray | None:
+    """Return what tokens attend to in the last layer (B, U, T), the mean over its heads.
+
+    Row u is the attention that predicts token u. None without a decoder that keeps its attention,
+    as ESPnet's transformer decoders do.
+    """
+    blocks = getattr(model.decoder, "decoders", None)
+    source = getattr(blocks[-1], "src_attn", None) if blocks else None
+    if source is None:
+        return None
+    history, sizes = _padded([[model.sos, *row] for row in wanted], model.eos, frames.device)
+    model.decoder(frames, lengths, history, sizes)
+    weights = source.attn  # (B, heads, U + 1, T)
+    return None if weights is None else weights.mean(1).cpu().numpy()
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], padding: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return rows of ids (B, U) and their lengths (B,)."""
+    ids = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    sizes = torch.tensor([len(row) for row in rows], device=device)
+    return pad_sequence(ids, batch_first=True, padding_value=padding).to(device), sizes
 
 
 def _framed(plan: np.ndarray) -> np.ndarray:
