@@ -33,6 +33,7 @@ bench: venv
 	$(BIN)/python benchmarks/ot_solver.py
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/unbalanced.yaml
+	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/guided.yaml
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/graph_matching.yaml
 
 venv: $(VENV)/.installed

@@ -16,10 +16,9 @@ mini=(
     --frames_per_second 16
     --frame_seconds 0.06
     --init_config conf/transfer/mini/init.yaml
-    --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,semi_relaxed}.yaml)"
-    --names "CTC;balanced;unbalanced;semi-relaxed + prior"
+    --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,guided}.yaml)"
+    --names "CTC;balanced;unbalanced;unbalanced, guided by CTC"
     --seeds "1 2 3"
-    --inference_asr_model valid.loss_ctc.ave.pth
 )
 published=(
     --mini false
@@ -31,7 +30,6 @@ published=(
     --init_config conf/transfer/aishell/init.yaml
     --asr_config "$(echo conf/transfer/aishell/{ctc,balanced,unbalanced}.yaml)"
     --names "CTC;balanced;unbalanced"
-    --inference_asr_model train.total_count.ave.pth
 )
 facts=("${mini[@]}")
 [ -z "${AISHELL}" ] || facts=("${published[@]}")
@@ -39,6 +37,7 @@ facts=("${mini[@]}")
 exec ./otreg.sh \
     --token_type lm \
     --inference_method ctc_greedy \
+    --inference_asr_model train.total_count.ave.pth \
     --metric cer \
     --results exp/transfer \
     "${facts[@]}" "$@"

@@ -14,11 +14,11 @@ exec ./otreg.sh \
     --frames_per_second 16 \
     --frame_seconds 0.06 \
     --init_config conf/transfer/mini/init.yaml \
-    --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,semi_relaxed}.yaml)" \
-    --names "CTC;balanced;unbalanced;semi-relaxed + prior" \
+    --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,guided}.yaml)" \
+    --names "CTC;balanced;unbalanced;unbalanced, guided by CTC" \
     --seeds "1 2 3" \
     --inference_method ctc_greedy \
-    --inference_asr_model valid.loss_ctc.ave.pth \
+    --inference_asr_model train.total_count.ave.pth \
     --metric cer \
     --results exp/transfer \
     "$@"

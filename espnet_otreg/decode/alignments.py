@@ -13,6 +13,7 @@ from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.transfer import OTTransferASRModel
+from espnet_otreg.ot.alignment import AlignmentConf
 
 FORCED, CLOSED, ATTENTION = "CTC forced", "CTC forced, gaps closed", "attention"
 BLANK, UNKNOWN = 0, 1  # ESPnet's places in every token list
@@ -77,9 +78,20 @@ def align_batch(
             weights = attention[row, : len(tokens), :length]
             plans[ATTENTION] = _framed(attention_plan(weights))
         if own is not None:
-            plans[model.alignment_conf.kind] = own[row, :length, : len(tokens) + 2]
+            plans[describe(model.alignment_conf)] = own[row, :length, : len(tokens) + 2]
         aligned.append(Aligned(plans, length, ""))
     return aligned
+
+
+def describe(conf: AlignmentConf) -> str:
+    """Name an alignment by its kind and what was added to it."""
+    added = {
+        "structure": conf.structure_weight > 0,
+        "dustbin": conf.dustbin,
+        "places by CTC": conf.temporal_places == "ctc",
+        "prior": conf.temporal_weight > 0 and conf.temporal_places == "diagonal",
+    }
+    return " + ".join([conf.kind, *(name for name, there in added.items() if there)])
 
 
 def _attention(

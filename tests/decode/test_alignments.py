@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny_models import TOKENS, build, make_batch
 
-from espnet_otreg.decode.alignments import ATTENTION, CLOSED, FORCED, align_batch
+from espnet_otreg.decode.alignments import ATTENTION, CLOSED, FORCED, align_batch, describe
+from espnet_otreg.ot import AlignmentConf
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]
 
@@ -61,3 +62,14 @@ def test_too_many_tokens_for_the_frames_are_a_problem_of_that_utterance_alone(ba
     found = aligned(build(), batch, pieces)
     assert "too few" in found[2].problem and not found[2].plans
     assert all(not one.problem and one.plans for one in found[:2])
+
+
+def test_an_alignment_is_named_by_what_it_adds_to_its_kind():
+    assert describe(AlignmentConf()) == "unbalanced"
+    assert describe(AlignmentConf(kind="semi_relaxed", temporal_weight=0.5)) == (
+        "semi_relaxed + prior"
+    )
+    assert describe(AlignmentConf(temporal_weight=2.0, temporal_places="ctc", dustbin=True)) == (
+        "unbalanced + dustbin + places by CTC"
+    )
+    assert describe(AlignmentConf(kind="balanced", structure_weight=0.02)) == "balanced + structure"

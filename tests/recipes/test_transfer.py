@@ -15,8 +15,8 @@ from espnet_otreg.tasks.asr import ASRTask
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
-TAUGHT = [path for path in TRAINING if path.stem not in ("init", "ctc")]
-MODEL = "valid.loss_ctc.ave.pth"
+TAUGHT = [path for path in TRAINING if path.stem not in ("init", "ctc", "ctc_attention")]
+MODEL = "train.total_count.ave.pth"
 SETS = [f"graded{level}_test" for level in range(3)]
 OPTIONS = [
     *("--asr_config", "conf/transfer/mini/ctc.yaml conf/transfer/mini/unbalanced.yaml"),
@@ -41,7 +41,7 @@ def test_the_config_builds_its_model(path):
     model = ASRTask.build_model(args)
     assert args.model == ("ot_transfer" if path in TAUGHT else "espnet")
     assert (model.postencoder is None) == (path == CONF / "aishell/init.yaml")
-    assert model.decoder is None
+    assert (model.decoder is None) == (path.stem != "ctc_attention")
 
 
 @pytest.mark.parametrize("path", TAUGHT, ids=name)
@@ -52,6 +52,15 @@ def test_all_systems_differ_from_the_baseline_by_the_model_alone(path):
     for own in ("transfer_conf", "alignment_conf"):
         assert ours["model_conf"].pop(own)
     assert ours == baseline
+
+
+@pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)
+def test_the_hybrid_control_differs_from_the_baseline_by_its_decoder_alone(folder):
+    hybrid, baseline = load(folder / "ctc_attention.yaml"), load(folder / "ctc.yaml")
+    assert hybrid.pop("decoder") == "transformer" and hybrid.pop("decoder_conf")
+    weights = [conf["model_conf"].pop("ctc_weight") for conf in (hybrid, baseline)]
+    assert weights == [0.3, 1.0]
+    assert hybrid == baseline
 
 
 @pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)

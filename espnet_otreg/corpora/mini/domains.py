@@ -122,7 +122,7 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     },
     "mini": {
         **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
-        **dict.fromkeys(GRADED, (300, 10, 60)),
+        **dict.fromkeys(GRADED, (100, 20, 60)),
     },
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
