@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, RobertaModel
+from tiny_lm import save_bert
+from transformers import BertModel, BertTokenizer, RobertaConfig, RobertaModel
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models import lm_cache
@@ -29,18 +30,8 @@ LONGEST = 16  # positions, [CLS] and [SEP] included
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
     vocabulary = {piece: number for number, piece in enumerate([*SPECIAL, *PIECES])}
-    BertTokenizer(vocab=vocabulary, do_lower_case=False).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=LONGEST,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
+    tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=False)
+    return save_bert(folder, tokenizer, width=16, layers=2, positions=LONGEST)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,9 @@ import dataclasses
 
 import pytest
 import torch
+from tiny_lm import save_bert
 from tiny_models import ENCODER, TOKENS, make_batch, run
+from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.language_model import LanguageModel
@@ -279,22 +281,10 @@ def test_layers_that_may_be_dropped_cannot_be_aligned(build_model):
 @pytest.fixture(scope="module")
 def small_language_model(tmp_path_factory):
     """A masked language model whose pieces are the tokens of the tiny models, all but one."""
-    from transformers import BertConfig, BertModel, BertTokenizer
-
     folder = tmp_path_factory.mktemp("lm")
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TOKENS[2:-1]]
-    BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(pieces),
-        hidden_size=WIDTH,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=24,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return str(folder)
+    tokenizer = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)})
+    return str(save_bert(folder, tokenizer, width=WIDTH, positions=24))
 
 
 def test_without_cached_features_the_language_model_makes_the_same(
