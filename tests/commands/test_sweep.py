@@ -158,7 +158,7 @@ def test_a_new_key_in_a_section_that_exists_is_fine(sweep):
 def test_the_sweeps_that_were_asked_for_are_shipped():
     assert {path.stem for path in SHIPPED} == {
         *("otreg", "transfer_alignment", "transfer_cost", "transfer_epsilon"),
-        *("transfer_eta", "transfer_lambda"),
+        *("transfer_eta", "transfer_lambda", "transfer_start"),
     }
 
 

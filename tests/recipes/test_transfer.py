@@ -15,7 +15,8 @@ from espnet_otreg.tasks.asr import ASRTask
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
-TAUGHT = [path for path in TRAINING if path.stem not in ("init", "ctc", "ctc_attention")]
+STOCK = ("init", "init_early", "ctc", "ctc_attention")
+TAUGHT = [path for path in TRAINING if path.stem not in STOCK]
 MODEL = "train.total_count.ave.pth"
 SETS = [f"graded{level}_test" for level in range(3)]
 OPTIONS = [
