@@ -1,7 +1,8 @@
 """Measure alignments against true word times: a detection problem, with a table as its answer.
 
-For every experiment and test set: the model's own alignment (`model: ot_transfer`) and CTC forced
-alignment from the same model, as CTC emits it and with gaps closed. True times come from the
+For every experiment and test set: the model's own alignment (`model: ot_transfer`), its decoder's
+attention where it has one, and CTC forced alignment from the same model, as CTC emits it and with
+gaps closed. True times come from the
 `word_times.jsonl` of the mini corpora; where there are none, the CTC alignment with gaps closed
 serves as truth.
 """
@@ -32,7 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     experiments = "experiment folders; one per training seed, joined by commas"
     parser.add_argument("--systems", nargs="+", required=True, help=experiments)
     parser.add_argument("--names", nargs="+", help="names for the table (default: folders)")
-    parser.add_argument("--model_file", default="valid.loss_ctc.ave.pth", help="in each folder")
+    parser.add_argument("--model_file", default="train.total_count.ave.pth", help="in each folder")
     parser.add_argument("--lm", required=True, help="masked language model: its pieces are tokens")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories (dump/raw/...)")
     parser.add_argument("--word_times", type=Path, help="word_times.jsonl of the mini corpora")
@@ -66,12 +67,18 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
     teacher = LanguageModel(args.lm, _device(args))
     tests = [_read_set(folder, args.word_times) for folder in map(Path, args.sets)]
     results: dict[tuple[str, str, str], list[Any]] = {}
-    left_out: dict[str, str] = {}  # too many tokens for the frames; the same for every model
+    left_out: dict[str, dict[str, str]] = {}  # experiment -> utterance -> why
     for system in parse_systems(args.systems, args.names):
         for folder in system.folders:
             model = _load(args, folder)
             for test in tests:
-                measured = _measure(args, model, teacher, test, left_out)
+                problems = left_out.setdefault(str(folder), {})
+                measured = _measure(args, model, teacher, test, problems)
+                if not measured:
+                    raise UserError(
+                        f"{folder}: no utterance of {test.name} could be aligned, the last since "
+                        f"{next(reversed(problems.values()), 'the set is empty')}"
+                    )
                 for method, counts in measured.items():
                     results.setdefault((test.name, system.name, method), []).append(counts)
             logging.info("%s: aligned", folder)
@@ -115,9 +122,9 @@ def _read_set(folder: Path, word_times: Path | None) -> SpokenSet:
 
 
 def _measure(
-    args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, left_out: dict[str, str]
+    args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, problems: dict[str, str]
 ) -> dict[str, Any]:
-    """Counts of one model on one set by method, summed over utterances."""
+    """Counts of one model on one set by method, summed over utterances; `problems` is added to."""
     from espnet_otreg.analysis.alignment import measure, total
     from espnet_otreg.analysis.truth import make_truth, truth_of_plan, words_of_tokens
     from espnet_otreg.decode.alignments import CLOSED, align_batch
@@ -130,7 +137,7 @@ def _measure(
         found = align_batch(model, speech, lengths, pieces, teacher, longest_gap=gap)
         for utt, own, aligned in zip(batch, pieces, found, strict=True):
             if aligned.problem:
-                left_out[utt] = aligned.problem
+                problems[utt] = aligned.problem
                 continue
             tokens = ["[CLS]", *own, "[SEP]"]
             if test.words is not None:
@@ -140,11 +147,6 @@ def _measure(
                 truth = truth_of_plan(aligned.plans[CLOSED], owner, args.hop)
             for method, plan in aligned.plans.items():
                 counts.setdefault(method, []).append(measure(plan, truth))
-    if not counts:
-        raise UserError(
-            f"{test.name}: no utterance could be aligned, the last since "
-            f"{next(reversed(left_out.values()), 'the set is empty')}"
-        )
     return {method: total(parts) for method, parts in counts.items()}
 
 
@@ -185,7 +187,7 @@ def _row(name: str, system: str, method: str, seeds: list[Any]) -> list[str]:
 
 
 def _page(
-    table: str, made_by: Any, args: argparse.Namespace, left_out: dict[str, str]
+    table: str, made_by: Any, args: argparse.Namespace, left_out: dict[str, dict[str, str]]
 ) -> list[str]:
     against = f"Against {args.word_times.name}." if args.word_times else "Against the CTC row."
     return [
@@ -201,8 +203,12 @@ def _page(
         "",
         table,
         "",
-        f"Left out: {len(left_out)} utterances.",
-        *(f"- {utt}: {problem}" for utt, problem in left_out.items()),
+        f"Left out: {sum(map(len, left_out.values()))} utterances.",
+        *(
+            f"- {folder}, {utt}: {problem}"
+            for folder, problems in left_out.items()
+            for utt, problem in problems.items()
+        ),
         "",
         *(f"- {key}: {value}" for key, value in made_by._asdict().items()),
     ]

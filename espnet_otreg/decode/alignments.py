@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from espnet2.asr.decoder.transformer_decoder import BaseTransformerDecoder
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_otreg.analysis.forced import attention_plan, close_gaps, forced_plan
+from espnet_otreg.analysis.forced import attention_plan, close_gaps
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.ctc_path import forced_plan
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.transfer import OTTransferASRModel
 from espnet_otreg.ot.alignment import AlignmentConf
@@ -99,11 +101,12 @@ def _attention(
 ) -> np.ndarray | None:
     """Return what tokens attend to in the last layer (B, U, T), the mean over its heads.
 
-    Row u is the attention that predicts token u. None without a decoder that keeps its attention,
-    as ESPnet's transformer decoders do.
+    Row u is the attention that predicts token u. None for decoders other than ESPnet's
+    transformers, and where a fused kernel does not keep it.
     """
-    blocks = getattr(model.decoder, "decoders", None)
-    source = getattr(blocks[-1], "src_attn", None) if blocks else None
+    if not isinstance(model.decoder, BaseTransformerDecoder):
+        return None
+    source = getattr(model.decoder.decoders[-1], "src_attn", None)
     if source is None:
         return None
     history, sizes = _padded([[model.sos, *row] for row in wanted], model.eos, frames.device)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from espnet_otreg.analysis.forced import forced_plan
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.ctc_path import forced_plan
 
 
 @torch.no_grad()
@@ -24,15 +24,14 @@ def ctc_places(
         text_lengths: (B,)
         blank: index of the blank
     """
-    # Only the columns of the transcript matter; one copy, so that a GPU is waited for once
+    # Only the columns of the transcript matter; all is copied at once, as a GPU is waited for
     labels = torch.nn.functional.pad(text.clamp(min=0), (1, 0), value=blank)  # (B, 1 + L)
     index = labels.unsqueeze(1).expand(-1, log_probs.shape[1], -1)
     scores = log_probs.gather(2, index).float().cpu()
-    frames, sizes = frame_lengths.tolist(), text_lengths.tolist()
+    frames, sizes, tokens = frame_lengths.tolist(), text_lengths.tolist(), text.tolist()
     places = torch.zeros(text.shape[0], text.shape[1] + 2)
     for row, (length, size) in enumerate(zip(frames, sizes, strict=True)):
-        tokens = text[row, :size].tolist()
-        places[row, 1 : size + 1] = _middles(scores[row, :length, : size + 1], tokens)
+        places[row, 1 : size + 1] = _middles(scores[row, :length, : size + 1], tokens[row][:size])
         places[row, size + 1] = length
     return places.to(log_probs.device)
 
@@ -44,7 +43,7 @@ def _middles(scores: Tensor, tokens: list[int]) -> Tensor:
     frames = len(scores)
     try:
         plan = torch.from_numpy(forced_plan(scores, columns))
-    except UserError:
+    except UserError:  # no path; what is told to people elsewhere is no reason to stop training
         return (torch.arange(len(tokens)) + 0.5) * frames / max(len(tokens), 1)
     middles = torch.arange(frames) + 0.5
     return (middles @ plan) / plan.sum(0)

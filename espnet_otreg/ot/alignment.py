@@ -106,12 +106,14 @@ class AlignmentConf:
                     f"{key}: {getattr(self, key)!r} needs kind {' or '.join(kinds)} ({why}); "
                     f"received kind {self.kind!r}"
                 )
-        structure = self.structure_weight > 0 and self.structure_temporal_weight > 0
-        timed = self.kind == "diagonal" or self.temporal_weight > 0 or structure
-        if self.temporal_places != "diagonal" and not timed:
+        gap = self.structure_weight > 0 and self.structure_temporal_weight > 0
+        prior = self.structure_weight < 1 and (self.temporal_weight > 0 or gap)
+        if self.temporal_places != "diagonal" and self.kind != "diagonal" and not prior:
             raise ValueError(
-                f"temporal_places: {self.temporal_places!r} has no effect without kind diagonal or "
-                "a temporal_weight above 0, such as 0.5; received temporal_weight 0"
+                f"temporal_places: {self.temporal_places!r} needs kind diagonal, or transport with "
+                "temporal_weight above 0 (such as 2.0) and structure_weight below 1; received kind "
+                f"{self.kind!r}, temporal_weight {self.temporal_weight!r}, structure_weight "
+                f"{self.structure_weight!r}"
             )
         if self.dustbin and self.cost != "cosine":
             raise ValueError(
@@ -266,7 +268,7 @@ def _column_plan(
 ) -> _Plan:
     """Spread each token's mass 1 / m over the frames, by place or by likeness."""
     if conf.kind == "diagonal":
-        # a token's place is (j + ½) n / m frames from the start, so offsets / m count in frames
+        # a place is so many frames from the start, (j + ½) n / m or given: offsets / m are frames
         width = 2 * (conf.window * m.clamp(min=1).to(cost.dtype)).square().view(-1, 1, 1)
         logits = -squared_offsets(n, m, cost.shape, cost.dtype, places) / width
     else:

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_otreg.analysis.alignment import measure
-from espnet_otreg.analysis.forced import attention_plan, close_gaps, forced_plan
+from espnet_otreg.analysis.forced import attention_plan, close_gaps
 from espnet_otreg.analysis.truth import truth_of_plan
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.ctc_path import forced_plan
 
 
 def log_probs(frames: int, size: int, seed: int) -> torch.Tensor:

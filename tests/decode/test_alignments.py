@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from tiny_lm import save_bert
 from tiny_models import TOKENS, build, make_batch
+from transformers import BertTokenizer
 
 from espnet_otreg.decode.alignments import ATTENTION, CLOSED, FORCED, align_batch, describe
+from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.ot import AlignmentConf
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]
@@ -62,6 +65,33 @@ def test_too_many_tokens_for_the_frames_are_a_problem_of_that_utterance_alone(ba
     found = aligned(build(), batch, pieces)
     assert "too few" in found[2].problem and not found[2].plans
     assert all(not one.problem and one.plans for one in found[:2])
+
+
+def test_the_models_own_plan_is_what_it_gives_each_utterance_alone(batch, tmp_path):
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TOKENS[2:-1]]
+    tokenizer = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)})
+    teacher = LanguageModel(save_bert(tmp_path, tokenizer, width=12))
+    guided = {"temporal_weight": 2.0, "temporal_places": "ctc"}
+    model = build(
+        model="ot_transfer",
+        model_conf={"ctc_weight": 1.0, "alignment_conf": guided},
+        postencoder="transfer_adapter",
+        postencoder_conf={"text_size": 12},
+        decoder=None,
+        decoder_conf={},
+    ).eval()
+    rows = pieces_of(batch)
+    together = align_batch(
+        model, batch["speech"], batch["speech_lengths"], rows, teacher, longest_gap=3
+    )
+    for row, (frames, size) in enumerate(zip(FRAMES, SIZES, strict=True)):
+        features, _ = teacher.embed([rows[row]])
+        alone, _, _ = model.align(
+            *(batch["speech"][row : row + 1, :frames], torch.tensor([frames])),
+            *(batch["text"][row : row + 1, :size], torch.tensor([size]), features),
+        )
+        found = together[row].plans["unbalanced + places by CTC"]
+        np.testing.assert_allclose(found, alone.coupling[0], rtol=1e-3, atol=1e-6)
 
 
 def test_an_alignment_is_named_by_what_it_adds_to_its_kind():

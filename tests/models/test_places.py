@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_otreg.analysis.forced import forced_plan
+from espnet_otreg.models.ctc_path import forced_plan
 from espnet_otreg.models.places import ctc_places
 
 

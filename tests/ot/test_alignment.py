@@ -155,20 +155,14 @@ def test_the_gpu_is_never_waited_for(conf):
     align(speech, n, text, m, conf).cost.sum().backward()
 
 
-def test_a_pause_far_from_every_place_is_dropped_or_shared_but_never_lost_in_rounding():
+def test_frames_far_from_every_place_are_dropped_and_spoil_no_other():
     speech, text = torch.randn(1, 400, 8), torch.randn(1, 3, 8)
     sizes = torch.tensor([400]), torch.tensor([3])
     places = torch.tensor([[2.0, 5.0, 395.0]])
-    options = {"temporal_weight": 500.0, "temporal_places": "ctc", "max_iters": 1000}
-    for kind in ("unbalanced", "balanced"):
-        conf = AlignmentConf(kind=kind, **options)
-        out = espnet_otreg.ot.align(speech, sizes[0], text, sizes[1], conf, places)
-        assert out.coupling.isfinite().all()
-        pause = out.speech_mass[0, 100:300]
-        if kind == "unbalanced":
-            assert pause.max() < 1e-6 < out.speech_mass[0, 2]
-        else:
-            assert pause.min() > 0.5 / 400  # slow to converge, as nothing there tells frames apart
+    conf = AlignmentConf(temporal_weight=500.0, temporal_places="ctc", max_iters=1000)
+    out = espnet_otreg.ot.align(speech, sizes[0], text, sizes[1], conf, places)
+    assert out.coupling.isfinite().all()
+    assert out.speech_mass[0, 100:300].max() < 1e-6 < out.speech_mass[0, 2]
 
 
 def test_places_that_are_missing_or_do_not_fit_are_an_error():
@@ -297,6 +291,10 @@ WRONG = [
     ({"temporal_places": "words"}, ["temporal_places", "ctc"]),
     ({"temporal_places": "ctc"}, ["temporal_places", "temporal_weight above 0"]),
     ({"kind": "softmax", "temporal_places": "ctc"}, ["temporal_places", "diagonal"]),
+    (
+        {"kind": "balanced", "structure_weight": 1.0, "temporal_places": "ctc"},
+        ["temporal_places", "structure_weight below 1"],
+    ),
     ({"kind": "softmax", "reference": "counting"}, ["reference", "'softmax'"]),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 import recipe as recipe_tools
 import yaml
 
-from espnet_otreg.files import read_table
+from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.tasks.asr import ASRTask
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
@@ -89,6 +89,30 @@ def test_the_recipe_ends_with_a_table_of_character_errors_and_one_of_alignments(
     methods = {"CTC": 2, "unbalanced": 3}  # forced alignment twice; and transport
     assert len(rows) == len(SETS) * sum(methods.values())
     assert "CTC forced, gaps closed" in page
+
+
+def test_utterances_that_cannot_be_aligned_are_listed_and_ctc_is_the_truth_without_times(finished):
+    folder, _ = finished
+    (trained,) = (path for path in (folder / "exp").glob("asr_ctc_seed1_*") if path.is_dir())
+    source, crowded = folder / f"dump/raw/org/{SETS[0]}", folder / "dump/raw/crowded"
+    shutil.copytree(source, crowded)
+    lines = (source / "text").read_text(encoding="utf-8").splitlines()
+    utt, text = lines[0].split(maxsplit=1)
+    write_lines(crowded / "text", [f"{utt} {' '.join([text] * 9)}", *lines[1:]])
+    output = folder / "exp/crowded"
+    command = [
+        *(sys.executable, "-m", "espnet_otreg.bin.alignment", "--systems", str(trained)),
+        *("--lm", str(next((folder.parent / "downloads").glob("mini-smoke-lm")))),
+        *("--sets", str(crowded), "--hop", "0.06"),
+        *("--output", f"{output}.md", "--json", f"{output}.json"),
+    ]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    page = Path(f"{output}.md").read_text(encoding="utf-8")
+    assert "Left out: 1 utterances." in page and f"{utt}: " in page
+    found = json.loads(Path(f"{output}.json").read_text())
+    assert [list(problems) for problems in found["left_out"].values()] == [[utt]]
+    f1 = {row["alignment"]: row["seeds"][0]["f1"] for row in found["alignments"]}
+    assert f1["CTC forced, gaps closed"] == 1.0 > f1["CTC forced"]
 
 
 def test_a_test_set_with_pieces_that_no_training_text_has_is_an_error(finished):
