@@ -75,11 +75,12 @@ def summary(comparison: Comparison) -> str:
     note = (
         "; `CER` marks languages written without spaces, `mixed` counts those in characters and "
         "the others in words"
-        if metrics != {"WER"}
+        if len(metrics) > 1 or "mixed" in metrics
         else ""
     )
+    unit = "characters" if metrics == {"CER"} else "words"
     caption = (
-        f"Error rate in % of the words, lower is better; normaliser `{comparison.normaliser}`; "
+        f"Error rate in % of the {unit}, lower is better; normaliser `{comparison.normaliser}`; "
         f"{trained}; {domains}{note}. In brackets: 95 % interval of the difference over speakers, "
         "paired."
     )

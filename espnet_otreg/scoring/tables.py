@@ -41,9 +41,10 @@ def plain(table: Table) -> str:
 def main_table(comparison: Comparison) -> Table:
     """One row per system, the test sets side by side, each by language and in total."""
     header = ["system"]
+    all_characters = {part.metric for _, _, part in _all_parts(comparison)} == {"CER"}
     for tested in comparison.sets:
         for language, part in _shown_parts(tested):
-            unit = "" if part.metric == "WER" else f" ({part.metric})"
+            unit = "" if part.metric == "WER" or all_characters else f" ({part.metric})"
             header.append(f"{_label(comparison, tested)} {language}{unit}")
     rows = [
         [

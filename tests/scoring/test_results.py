@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.document import summary
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
 from espnet_otreg.scoring.wer import TOTAL
 
@@ -85,6 +86,10 @@ def test_character_errors_can_be_the_figure_for_every_language(experiments):
     assert np.mean(part.results[1].seed_rates) == pytest.approx(expected.results[1].cer)
     _, low, high = part.results[1].interval
     assert low <= part.results[1].cer <= high
+    assert "in % of the words" in summary(in_words)
+    page = summary(in_characters)
+    assert "in % of the characters" in page
+    assert "(CER)" not in page  # all are, so no column has to say it
 
 
 def test_every_language_of_every_set_is_a_part(experiments):
