@@ -9,6 +9,7 @@ serves as truth.
 
 import argparse
 import logging
+import os
 import shlex
 import statistics
 import sys
@@ -55,7 +56,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Measure, write the page and the JSON, and print the table."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    run(lambda: _measure_all(args, f"{PROGRAM} {shlex.join(given)}"))
+    shown = (os.path.relpath(word) if Path(word).is_absolute() else word for word in given)
+    run(lambda: _measure_all(args, f"{PROGRAM} {shlex.join(shown)}"))
 
 
 def _measure_all(args: argparse.Namespace, command: str) -> None:
@@ -72,7 +74,7 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
         for folder in system.folders:
             model = _load(args, folder)
             for test in tests:
-                problems = left_out.setdefault(str(folder), {})
+                problems = left_out.setdefault(os.path.relpath(folder), {})
                 measured = _measure(args, model, teacher, test, problems)
                 if not measured:
                     raise UserError(

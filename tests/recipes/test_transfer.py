@@ -109,6 +109,7 @@ def test_utterances_that_cannot_be_aligned_are_listed_and_ctc_is_the_truth_witho
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     page = Path(f"{output}.md").read_text(encoding="utf-8")
     assert "Left out: 1 utterances." in page and f"{utt}: " in page
+    assert str(folder) not in page  # a page that is published tells nothing of the machine
     found = json.loads(Path(f"{output}.json").read_text())
     assert [list(problems) for problems in found["left_out"].values()] == [[utt]]
     f1 = {row["alignment"]: row["seeds"][0]["f1"] for row in found["alignments"]}
