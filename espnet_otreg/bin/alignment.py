@@ -2,9 +2,8 @@
 
 For every experiment and test set: the model's own alignment (`model: ot_transfer`), its decoder's
 attention where it has one, and CTC forced alignment from the same model, as CTC emits it and with
-gaps closed. True times come from the
-`word_times.jsonl` of the mini corpora; where there are none, the CTC alignment with gaps closed
-serves as truth.
+gaps closed. True times come from the `word_times.jsonl` of the mini corpora; where there are none,
+the CTC alignment with gaps closed serves as truth.
 """
 
 import argparse

@@ -243,19 +243,6 @@ def test_features_that_do_not_fit_are_an_error_that_says_what_to_do(build_model,
         run(model, taught_batch)
 
 
-def test_the_way_back_is_added_with_its_scale(build_model):
-    adapter = plain(build_model).postencoder
-    frames, lengths = torch.randn(2, 5, ENCODER["output_size"]), torch.tensor([5, 3])
-    out, out_lengths = adapter(frames, lengths)
-    normal = torch.nn.functional.layer_norm
-    text = normal(adapter.to_text(frames), (WIDTH,))
-    back = normal(adapter.to_speech(text), (ENCODER["output_size"],))
-    torch.testing.assert_close(out, frames + 0.7 * back)
-    assert out_lengths is lengths
-    adapter.scale = 0.0
-    assert torch.equal(adapter(frames, lengths)[0], frames)
-
-
 def test_half_precision_around_it_leaves_the_terms_as_they_are(build_model, taught_batch):
     model = taught(build_model).eval()
     expected = run(model, taught_batch)[1]
