@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.bin import cli
-from espnet_otreg.corpora.mini.domains import DOMAINS, GRADED, SIZES
+from espnet_otreg.corpora.mini.domains import DOMAINS, EVERY, SIZES
 from espnet_otreg.corpora.mini.lexicon import LANGUAGES
 from espnet_otreg.errors import UserError
 
@@ -29,8 +29,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--corpora",
         default=" ".join(DOMAINS),
-        help="separated by spaces; further ones, with more and more between the words: "
-        f"{' '.join(GRADED)}",
+        help="separated by spaces; further ones: "
+        f"{' '.join(name for name in EVERY if name not in DOMAINS)}",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="other seed, other sentences and voices"
@@ -51,7 +51,7 @@ def _make(arguments: argparse.Namespace) -> None:
     from espnet_otreg.corpora.mini.build import Request, build
 
     languages = _choose(arguments.languages, LANGUAGES, "--languages")
-    corpora = _choose(arguments.corpora, (*DOMAINS, *GRADED), "--corpora")
+    corpora = _choose(arguments.corpora, tuple(EVERY), "--corpora")
     if arguments.jobs < 0:
         raise UserError(f"--jobs must be 0 or more, not {arguments.jobs}")
     jobs = arguments.jobs or len(os.sched_getaffinity(0))

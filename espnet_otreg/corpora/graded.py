@@ -1,11 +1,12 @@
-"""The graded mini corpora: MLS' layout, once per level, each a corpus of its own.
+"""The mini corpora that stand for no real one, each in MLS' layout.
 
-They are made by `bin/make_mini`, not downloaded: level 0 is clean read speech, levels 1 and 2 have
-ever more pauses, noise, and music where nobody speaks. All levels share their speakers.
+They are made by `bin/make_mini`, not downloaded. `graded0` is clean read speech, `graded1` and
+`graded2` have ever more pauses, noise, and music where nobody speaks; all three share their
+speakers. `broad` has the conditions of every other corpus, for encoders to be pretrained on.
 
 Layout::
 
-    ROOT/mls_<language name>/<split>/...      as in `mls.py`; ROOT is <mini corpora>/graded<level>
+    ROOT/mls_<language name>/<split>/...      as in `mls.py`; ROOT is <mini corpora>/<name>
 """
 
 from pathlib import Path
@@ -14,17 +15,18 @@ from espnet_otreg.corpora import mls
 from espnet_otreg.corpora.record import Prepared, Rejected, absent
 
 
-class Level:
-    """One level, with what the module of any other corpus has."""
+class Made:
+    """One such corpus, with what the module of any other corpus has."""
 
     OPTIONS: tuple[str, ...] = ()
 
-    def __init__(self, level: int) -> None:
-        self.NAME = f"graded{level}"
-        self.VARIABLE = self.NAME.upper()
+    def __init__(self, name: str, people: str) -> None:
+        self.NAME = name
+        self.VARIABLE = name.upper()
+        self.people = people  # corpora of the same people share their speakers' names
 
     def prepare(self, root: Path, language: str, split: str, work: Path) -> Prepared:
-        """List one language and split under this level's name."""
+        """List one language and split under this corpus' name."""
         if not any(root.glob("mls_*")):
             hint = f"Make it: python -m espnet_otreg.bin.make_mini --corpora {self.NAME}"
             raise absent(f"mini corpus {self.NAME}", [root / "mls_<language>"], self.VARIABLE, hint)
@@ -33,7 +35,7 @@ class Level:
         records = [
             record._replace(
                 utt_id=own + record.utt_id.removeprefix(other),
-                speaker=record.speaker.replace(mls.NAME, f"graded-{language}", 1),
+                speaker=record.speaker.replace(mls.NAME, f"{self.people}-{language}", 1),
             )
             for record in listed.records
         ]
@@ -46,4 +48,4 @@ class Level:
         return Prepared(records, rejected, listed.notes)
 
 
-LEVELS = tuple(map(Level, range(3)))
+MADE = (*(Made(f"graded{level}", "graded") for level in range(3)), Made("broad", "broad"))

@@ -3,6 +3,7 @@
 `read` is broad and for pretraining. `covost2` and `fleurs` are narrow and differ from each other in
 voices, rate, pauses, noise and channel, but not in language or words. `graded0` to `graded2` have
 the voices of `covost2` and ever more time in which nobody speaks, filled with noise and music.
+`broad` holds the conditions of all of them and more: for an encoder that has heard everything.
 """
 
 from collections import ChainMap
@@ -106,7 +107,20 @@ GRADED = {
 # decibels of the music against the speech, where nobody speaks; corpora not named have none
 MUSIC: dict[str, Range] = {"graded1": (-22, -14), "graded2": (-12, -4)}
 
-EVERY: Mapping[str, Domain] = ChainMap(DOMAINS, GRADED)
+PRETRAINING = {
+    "broad": replace(
+        DOMAINS["read"],
+        rates=((118, 202),),
+        pause=(0.05, 0.7),
+        snr=(10, 40),
+        reverb_share=0.2,
+        reverb_time=(0.1, 0.25),
+        highpass=(20, 300),
+        lowpass=(4000, 7600),
+    )
+}
+
+EVERY: Mapping[str, Domain] = ChainMap(DOMAINS, GRADED, PRETRAINING)
 
 
 def family(corpus: str) -> str:
@@ -119,13 +133,16 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "smoke": {
         **{"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
         **dict.fromkeys(GRADED, (4, 1, 3)),
+        "broad": (10, 3, 3),
     },
     "mini": {
         **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
         **dict.fromkeys(GRADED, (100, 20, 60)),
+        "broad": (3000, 30, 30),
     },
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
         **dict.fromkeys(GRADED, (2000, 100, 500)),
+        "broad": (18000, 300, 300),
     },
 }
