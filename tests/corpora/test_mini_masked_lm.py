@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from espnet_otreg.corpora.mini import masked_lm
+from espnet_otreg.corpora.mini import masked_lm, model_folder
 from espnet_otreg.corpora.mini.grammar import draw_split
 from espnet_otreg.corpora.mini.lexicon import LANGUAGES
 from espnet_otreg.errors import UserError
@@ -142,7 +142,7 @@ def test_an_interruption_while_saving_leaves_no_folder(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(masked_lm, "write_json", interrupted)
+        patch.setattr(model_folder, "write_json", interrupted)
         with pytest.raises(KeyboardInterrupt):
             masked_lm.make_masked_lm(tmp_path / "lm", "smoke", 0)
     assert not list(tmp_path.iterdir())

@@ -7,20 +7,16 @@ apostrophe had spaces around it, this one gives every sentence back as it was.
 """
 
 import json
-import logging
-import os
 import random
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from espnet_otreg.corpora.mini import lexicon, shapes
+from espnet_otreg.corpora.mini import lexicon
 from espnet_otreg.corpora.mini.grammar import draw_split, vocabulary
-from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_json, write_json
+from espnet_otreg.corpora.mini.model_folder import is_made, save, tables_digest
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +28,7 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _MASKED = 0.2  # of the positions; of these 80 % become [MASK], 10 % any piece, 10 % stay
 _POSITIONS = 128
 _IGNORED = -100  # label of what is not asked for
+Row = TypeVar("Row")
 
 
 class Size(NamedTuple):
@@ -69,14 +66,8 @@ def make_masked_lm(output: Path, size: str, seed: int) -> Quality | None:
     The folder appears whole: everything is written beside it and renamed in the end.
     """
     request = _request(size, seed)
-    if (output / REPORT).is_file():
-        _must_match(output, request)
+    if is_made(output, REPORT, request):
         return None
-    if output.exists() and any(output.iterdir()):
-        raise UserError(
-            f"{output} is not empty and holds no finished mini language model: choose another "
-            "--output, or remove the folder"
-        )
     start = time.monotonic()
     settings = SIZES[size]
     train = sentences("train", settings.meanings, seed)
@@ -93,14 +84,20 @@ def make_masked_lm(output: Path, size: str, seed: int) -> Quality | None:
         "parameters": model.num_parameters(),
         "seconds": round(time.monotonic() - start, 1),
     }
-    _save(output, tokenizer, model, report)
+    save(output, tokenizer, model, REPORT, report)
     return quality
 
 
 def sentences(split: str, meanings: int, seed: int) -> list[tuple[str, str]]:
     """Language and text, lower case without punctuation, of freshly drawn meanings."""
+    drawn = parallel(split, meanings, seed)
+    return [pair for texts in drawn for pair in texts.items()]
+
+
+def parallel(split: str, meanings: int, seed: int) -> list[dict[str, str]]:
+    """Freshly drawn meanings, each as text by language."""
     drawn = islice(draw_split(split, random.Random(f"masked lm {seed} {split}")), meanings)
-    return [pair for sentence in drawn for pair in sentence.texts.items()]
+    return [sentence.texts for sentence in drawn]
 
 
 def train_tokenizer(texts: Sequence[str], pieces: int) -> "PreTrainedTokenizerFast":
@@ -168,7 +165,8 @@ def train_model(
             optimiser, lambda step: min((step + 1) / warm, 1 - step / steps)
         )
         with tqdm(total=steps, unit="step", desc="training the language model") as bar:
-            for batch in _batches(ids, size, random.Random(f"order {seed}")):
+            for rows in _batches(ids, size, random.Random(f"order {seed}")):
+                batch = _pad(rows)
                 inputs, labels = _mask(batch, len(tokenizer))
                 attend = (inputs != tokenizer.pad_token_id).long()
                 last = model.bert(input_ids=inputs, attention_mask=attend).last_hidden_state
@@ -186,16 +184,22 @@ def train_model(
     return model.eval()
 
 
-def _batches(ids: list[list[int]], size: Size, rng: random.Random) -> Iterator["torch.Tensor"]:
-    """All sentences once an epoch, in new order; those of similar length together."""
+def _batches(ids: list[list[int]], size: Size, rng: random.Random) -> Iterator[list[list[int]]]:
+    """All sentences once an epoch, in new order."""
     for _ in range(size.epochs):
-        mixed = rng.sample(ids, len(ids))
-        stretch = size.batch * 20
-        chunks = [sorted(mixed[i : i + stretch], key=len) for i in range(0, len(mixed), stretch)]
-        ordered = [row for chunk in chunks for row in chunk]
-        starts = list(range(0, len(ordered), size.batch))
-        for first in rng.sample(starts, len(starts)):
-            yield _pad(ordered[first : first + size.batch])
+        yield from by_length(rng.sample(ids, len(ids)), size.batch, rng, len)
+
+
+def by_length(
+    rows: Sequence[Row], batch: int, rng: random.Random, length: Callable[[Row], int]
+) -> Iterator[list[Row]]:
+    """Batches of rows of similar length, the rows already in random order."""
+    stretch = batch * 20
+    chunks = [sorted(rows[i : i + stretch], key=length) for i in range(0, len(rows), stretch)]
+    ordered = [row for chunk in chunks for row in chunk]
+    starts = range(0, len(ordered), batch)
+    for first in rng.sample(starts, len(starts)):
+        yield ordered[first : first + batch]
 
 
 def _pad(rows: Sequence[Sequence[int]]) -> "torch.Tensor":
@@ -246,37 +250,11 @@ def masked_accuracy(
 
 
 def _request(size: str, seed: int) -> dict[str, Any]:
-    """What tells one finished model from another, the grammar's tables included."""
-    import hashlib
-
-    words = {name: text for name, text in vars(lexicon).items() if name.isupper()}
-    tables = repr((words, shapes.SHAPES)).encode()
+    """What tells one finished model from another."""
     return {
         "size": size,
         "seed": seed,
         "settings": json.loads(json.dumps(SIZES[size]._asdict())),
         "version": _VERSION,
-        "tables": hashlib.sha256(tables).hexdigest()[:16],
+        "tables": tables_digest(),
     }
-
-
-def _must_match(output: Path, request: dict[str, Any]) -> None:
-    before = read_json(output / REPORT)
-    for key, value in request.items():
-        if before.get(key) != value:
-            raise UserError(
-                f"{output} holds a mini language model made with {key} {before.get(key)!r}, and "
-                f"{value!r} is asked for now: choose another --output, or remove the folder"
-            )
-    logging.info("%s is complete already: nothing to do", output)
-
-
-def _save(output: Path, tokenizer: Any, model: Any, report: dict[str, Any]) -> None:
-    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        model.save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-        write_json(beside / REPORT, report)
-        os.replace(beside, output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
