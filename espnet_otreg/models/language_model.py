@@ -28,33 +28,40 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _BETWEEN_HAN = re.compile(rf"(?<=[{_HAN}]) (?=[{_HAN}])")
 
 
-def import_transformers() -> ModuleType:
-    """Import the optional package, late: it is slow, and only this method needs it."""
+def import_transformers(
+    what: str = "a masked language model", extra: str = "transfer"
+) -> ModuleType:
+    """Import the optional package, late: it is slow, and few methods need it."""
     try:
         import transformers
     except ImportError as error:
         raise UserError(
-            "a masked language model needs the package transformers, which is not installed: "
-            "pip install espnet_otreg[transfer]"
+            f"{what} needs the package transformers, which is not installed: "
+            f"pip install espnet_otreg[{extra}]"
         ) from error
     return transformers
 
 
-def resolve(lm: str | Path) -> Path:
-    """Return the folder of a language model; a hub name is downloaded unless it is cached."""
+def resolve(
+    lm: str | Path, beside: Sequence[str] = TOKENIZER_FILES, named: str = "tokenizer"
+) -> Path:
+    """Return the folder of a pretrained model; a hub name is downloaded unless it is cached.
+
+    `beside` are the files needed besides configuration and weights, `named` what they are.
+    """
     folder = Path(lm)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(
                 f"{folder} holds no config.json: name a folder written by save_pretrained, "
-                "with configuration, weights and tokenizer"
+                f"with configuration, weights and {named}"
             )
         return folder
-    import_transformers()
+    import_transformers(f"model {lm}", "slm")
     from huggingface_hub import snapshot_download
 
     try:
-        wanted = ["config.json", "*.safetensors.index.json", *TOKENIZER_FILES]
+        wanted = ["config.json", "*.safetensors.index.json", *beside]
         found = Path(snapshot_download(str(lm), allow_patterns=[*wanted, WEIGHTS[0]]))
         if not any(found.glob(WEIGHTS[0])):
             wanted.append("pytorch_model*.bin.index.json")
@@ -66,6 +73,26 @@ def resolve(lm: str | Path) -> Path:
             "name, or give the folder of a model downloaded before"
         ) from error
     return found
+
+
+def load(auto: Any, folder: Path, what: str, unused: str | None = None, **options: Any) -> Any:
+    """Load a network by one of transformers' Auto classes; a weight that is missing is an error.
+
+    Weights with `unused` in their name may be missing.
+    """
+    options = {"trust_remote_code": False, **options}
+    try:
+        with quiet(import_transformers()):
+            network, report = auto.from_pretrained(str(folder), output_loading_info=True, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(f"{folder} cannot be loaded as {what}: {error}") from error
+    missing = sorted(key for key in report["missing_keys"] if unused is None or unused not in key)
+    if missing:
+        raise UserError(
+            f"{folder}: {len(missing)} weights are missing, first {missing[0]}: they would be "
+            "random; download or save the model again"
+        )
+    return network
 
 
 class LMTokenizer:
@@ -132,20 +159,8 @@ class LanguageModel:
         transformers = import_transformers()
         self.tokenizer = LMTokenizer(lm)
         folder = self.tokenizer.folder
-        try:
-            with _quiet(transformers):
-                network, report = transformers.AutoModel.from_pretrained(
-                    str(folder), trust_remote_code=False, output_loading_info=True
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{folder} cannot be loaded as a language model: {error}") from error
         # a pooling layer on top of [CLS] is often not saved, and not used here
-        missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-        if missing:
-            raise UserError(
-                f"{folder}: {len(missing)} weights are missing, first {missing[0]}: they would be "
-                "random; download or save the model again"
-            )
+        network = load(transformers.AutoModel, folder, "a language model", unused="pooler")
         if network.config.is_encoder_decoder:
             raise UserError(f"{folder} is an encoder-decoder; choose a masked language model")
         self.device = torch.device(device)
@@ -214,7 +229,7 @@ def _max_pieces(network: Any, tokenizer: LMTokenizer) -> int:
 
 
 @contextmanager
-def _quiet(transformers: ModuleType) -> Iterator[None]:
+def quiet(transformers: ModuleType) -> Iterator[None]:
     """Loading reports list the unused heads; what is missing is told by `LanguageModel`."""
     log = transformers.utils.logging
     level = log.get_verbosity()

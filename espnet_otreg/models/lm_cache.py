@@ -1,15 +1,12 @@
 """Which language model it was: fingerprints, and the check that no stale feature is used."""
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_json
+from espnet_otreg.feature_cache import FEATURES_JSON, read_note
+from espnet_otreg.models.bases import file_hash, hash_files
 from espnet_otreg.models.language_model import TOKENIZER_FILES, WEIGHTS, resolve
-
-FEATURES_JSON = "features.json"  # written last into a folder of cached features
 
 
 class Fingerprint(NamedTuple):
@@ -32,22 +29,22 @@ class CachedFeatures(NamedTuple):
     utterances: int
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def weight_files(folder: Path) -> list[Path]:
+    """List the files that a resolved folder's weights are loaded from."""
+    weights = next((found for name in WEIGHTS if (found := sorted(folder.glob(name)))), [])
+    if not weights:
+        raise UserError(f"{folder} holds no weights ({' or '.join(WEIGHTS)}): download it again")
+    return weights
 
 
 def fingerprint(lm: str | Path) -> Fingerprint:
     """Hash what determines the features, reading the files piece by piece."""
     folder = resolve(lm)
-    weights = next((found for name in WEIGHTS if (found := sorted(folder.glob(name)))), [])
-    if not weights:
-        raise UserError(f"{folder} holds no weights ({' or '.join(WEIGHTS)}): download it again")
+    weights = weight_files(folder)
     tokenizer = sorted({path for name in TOKENIZER_FILES for path in folder.glob(name)})
     if not tokenizer:
         raise UserError(f"{folder} holds no tokenizer: save the model's tokenizer beside it")
-    return Fingerprint(_hash([folder / "config.json", *weights]), _hash(tokenizer))
+    return Fingerprint(hash_files([folder / "config.json", *weights]), hash_files(tokenizer))
 
 
 def check_features(
@@ -58,13 +55,7 @@ def check_features(
     `features` is the folder or its feats.scp; `lm` the model, by default the one named when the
     folder was made, as it is now; `text`, if given, the text of pieces to train on.
     """
-    folder = Path(features) if Path(features).is_dir() else Path(features).parent
-    if not (folder / FEATURES_JSON).is_file():
-        raise UserError(
-            f"{folder} holds no {FEATURES_JSON}, so its features are unfinished or of unknown "
-            "origin: run espnet_otreg.bin.lm_features (again)"
-        )
-    content = read_json(folder / FEATURES_JSON)
+    folder, content = read_note(features, "espnet_otreg.bin.lm_features")
     try:
         known = {name: content[name] for name in CachedFeatures._fields if name != "folder"}
     except KeyError as error:
@@ -83,9 +74,3 @@ def check_features(
                 "espnet_otreg.bin.lm_features again"
             )
     return cached
-
-
-def _hash(paths: Iterable[Path]) -> str:
-    """SHA-256 over names and contents."""
-    listing = "".join(f"{path.name} {file_hash(path)}\n" for path in paths)
-    return hashlib.sha256(listing.encode()).hexdigest()
