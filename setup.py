@@ -6,11 +6,12 @@ from setuptools import find_packages, setup
 
 MINI = ["espeakng-loader>=0.2"]
 TRANSFER = ["transformers"]
+SLM = ["transformers", "peft"]
 
 setup(
     name="espnet_otreg",
     version="0.1.0",
-    description="Optimal-transport regularised speech recognition for ESPnet",
+    description="Speech aligned with text by optimal transport, for ESPnet",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -33,11 +34,11 @@ setup(
     extras_require={
         "mini": MINI,
         "transfer": TRANSFER,
-        "slm": ["transformers", "peft"],
+        "slm": SLM,
         "report": ["jinja2", "matplotlib"],
         "test": [
             *MINI,
-            *TRANSFER,
+            *SLM,
             *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
         ],
         "bench": ["POT", "geomloss"],

@@ -1,9 +1,9 @@
 """Stage 12: decode several test sets with one model, spread over processes, resumable.
 
 All sets are decoded together, since a process spends ten seconds on imports before its first
-utterance. Each process is `asr_inference` (beam search) or `ctc_inference` (greedy) on a
-part of the utterances; a finished part is kept, so that an interrupted run goes on. Results land in
-`<output>/<set>/text`.
+utterance. Each process is `asr_inference` (beam search), `ctc_inference` (greedy) or
+`slm_inference` on a part of the utterances; a finished part is kept, so that an interrupted run
+goes on. Results land in `<output>/<set>/text`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
 
-TABLES = ("text", "token", "token_int", "score")
+TABLES = ("text", "token", "token_int", "score", "shortening")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,9 +31,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_file", default="valid.acc.ave.pth", help="file in that folder")
     parser.add_argument(
         "--method",
-        choices=["beam", "ctc_greedy"],
+        choices=["beam", "ctc_greedy", "slm"],
         default="beam",
-        help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone",
+        help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone; slm: a speech "
+        "language model",
     )
     parser.add_argument("--config", help="decoding YAML, for the beam search")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories to decode")
@@ -42,6 +43,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--ngpu", type=int, default=0, help="1: every process uses the GPU")
     parser.add_argument(
         "--lm", help="masked language model whose pieces are the tokens: `text` gets sentences"
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="folder with <set>/feats.scp, frames of the frozen encoder, to be read instead of "
+        "recordings (slm)",
     )
     parser.add_argument(
         "--arguments", default="", help="further options of asr_inference, as one string"
@@ -65,14 +72,20 @@ def decode_sets(args: argparse.Namespace) -> None:
         if not needed.exists():
             raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
     audio: dict[str, str] = {}
-    for folder in args.sets:
-        table = read_table(Path(folder) / "wav.scp")
+    languages: dict[str, str] = {}
+    for folder in map(Path, args.sets):
+        cached = args.features and args.features / folder.name / "feats.scp"
+        table = read_table(cached or folder / "wav.scp")
         twice = sorted(audio.keys() & table.keys())
         if twice:
             raise UserError(f"{len(twice)} utterances are in two sets, first {twice[0]}")
         audio |= table
+        if args.method == "slm":
+            languages |= read_table(folder / "utt2lang")
     work = output / "parts"
     write_lines(work / "wav.scp", [f"{utt} {path}" for utt, path in sorted(audio.items())])
+    if languages:
+        write_lines(work / "utt2lang", [f"{utt} {code}" for utt, code in languages.items()])
     utterances = sorted(audio)
     parts = [utterances[i :: args.nj] for i in range(min(args.nj, len(utterances)))]
     folders = [_prepare(work, i, part) for i, part in enumerate(parts)]
@@ -96,6 +109,9 @@ def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
         data = f"{wav_scp},speech,sound"
         program = ["asr_inference", "--config", args.config, "--batch_size", "1"]
         program += ["--data_path_and_name_and_type", data]
+    elif args.method == "slm":
+        program = ["slm_inference", "--wav_scp", str(wav_scp)]
+        program += ["--utt2lang", str(work / "utt2lang")]
     else:
         program = ["ctc_inference", "--wav_scp", str(wav_scp)]
     return [

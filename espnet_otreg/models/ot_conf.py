@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+TABLES = ("decoder", "ctc", "llm")  # llm: the language model's, of model: slm alone
+
 
 @dataclass(frozen=True)
 class OTConf:
@@ -18,6 +20,7 @@ class OTConf:
     text_table: str = "decoder"  # whose rows are the targets
     unique_threshold: float = 0.99  # tokens closer than this cosine are one target
     start_epoch: int = 1  # first epoch in which the term enters the loss
+    end_epoch: int | None = None  # last such epoch; default: none is the last
     unroll: bool = False  # differentiate through all iterations, to compare with
 
     def __post_init__(self) -> None:
@@ -30,9 +33,14 @@ class OTConf:
             ("max_iters", ">= 1", self.max_iters >= 1),
             ("relax_speech", "> 0 (.inf keeps the marginal hard)", self.relax_speech > 0),
             ("relax_text", "> 0 (.inf keeps the marginal hard)", self.relax_text > 0),
-            ("text_table", "'decoder' or 'ctc'", self.text_table in ("decoder", "ctc")),
+            ("text_table", f"one of {', '.join(TABLES)}", self.text_table in TABLES),
             ("unique_threshold", "in (0, 1]", 0 < self.unique_threshold <= 1),
             ("start_epoch", ">= 1", self.start_epoch >= 1),
+            ("end_epoch", ">= start_epoch", (self.end_epoch or math.inf) >= self.start_epoch),
         ):
             if not holds:
                 raise ValueError(f"{key} must be {allowed}, got {getattr(self, key)!r}")
+
+    def active(self, epoch: int) -> bool:
+        """Tell whether the term enters the loss of this epoch, counted from 1."""
+        return self.weight > 0 and self.start_epoch <= epoch <= (self.end_epoch or math.inf)

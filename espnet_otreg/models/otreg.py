@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.models.epoch_count import EpochCount
 from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.text_table import check_dimensions, find_text_table
 from espnet_otreg.ot import OTRegLoss, unique_targets
 from espnet_otreg.ot.diagnostics import silence_mass
-
-EPOCH_KEY = "otreg_epoch"  # lives in the state dict's metadata: the keys stay the stock model's
 
 
 class OTRegASRModel(ESPnetASRModel):
@@ -44,10 +43,7 @@ class OTRegASRModel(ESPnetASRModel):
             unroll=conf.unroll,
         )
         self._frames: list[tuple[Tensor, Tensor]] | None = None  # a list while forward runs
-        self._epoch = 0
-        self._in_epoch = False
-        self.register_state_dict_post_hook(_write_epoch)
-        self.register_load_state_dict_pre_hook(_read_epoch)
+        self._count = EpochCount(self)
 
     def forward(
         self,
@@ -66,7 +62,7 @@ class OTRegASRModel(ESPnetASRModel):
             text_lengths: (B,)
             kwargs: "utt_id" and whatever else the batch carries
         """
-        self._count_epoch()
+        self._count.look(self.training)
 
         # 1. Stock forward; `encode` below keeps the frames, so that speech is encoded once
         self._frames = []
@@ -79,7 +75,7 @@ class OTRegASRModel(ESPnetASRModel):
             self._frames = None  # or the graph would outlive the step
 
         # 2. Transport term: in the loss when active, else measured only
-        active = self.ot_conf.weight > 0 and self._epoch >= self.ot_conf.start_epoch
+        active = self.ot_conf.active(self._count.epoch)
         with torch.set_grad_enabled(active and torch.is_grad_enabled()):
             out, targets = self._transport(frames, frame_lengths, text, text_lengths)
         if active:
@@ -143,21 +139,6 @@ class OTRegASRModel(ESPnetASRModel):
             if part is not None:
                 return part.output_size()
         return self.preencoder.output_size() if self.preencoder else self.frontend.output_size()
-
-    def _count_epoch(self) -> None:
-        """An epoch begins with the first training batch after validation (or after the start)."""
-        if self.training and not self._in_epoch:
-            self._epoch += 1
-        self._in_epoch = self.training
-
-
-def _write_epoch(model: OTRegASRModel, state: dict, prefix: str, metadata: dict) -> None:
-    metadata[EPOCH_KEY] = model._epoch
-
-
-def _read_epoch(model: OTRegASRModel, state: dict, prefix: str, metadata: dict, *_: Any) -> None:
-    model._epoch = metadata.get(EPOCH_KEY, 0)
-    model._in_epoch = False
 
 
 # ESPnet reads a class's options from its signature: show the stock ones and ours

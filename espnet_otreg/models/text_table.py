@@ -19,6 +19,8 @@ def find_text_table(model: ESPnetASRModel, name: str) -> Tensor:
                 "set ctc_weight above 0 or text_table: decoder"
             )
         return model.ctc.ctc_lo.weight
+    if name == "llm":
+        raise UserError("ot_conf.text_table 'llm' belongs to model: slm: set decoder or ctc")
     if model.decoder is None:
         raise UserError(
             "ot_conf.text_table is 'decoder' but the model has no decoder "

@@ -18,6 +18,7 @@ class Compressed(NamedTuple):
     merged: torch.Tensor  # (B,) pairs that became one embedding
     dropped: torch.Tensor  # (B,) embeddings removed as silence, after merging
     source: torch.Tensor  # (B, T') frame each comes from, a pair's first one; -1 on padding
+    silent: torch.Tensor  # (B, T) true on the frames that were dropped
 
 
 def compress(
@@ -63,6 +64,7 @@ def compress(
         merge.sum(1),
         candidates.sum(1) - kept,
         source.masked_fill(padding, -1),
+        valid & ~keep & ~(keep & merge).roll(1, 1),
     )
 
 

@@ -5,17 +5,46 @@ and the task's module: so registration happens on import, never inside a `main()
 """
 
 import argparse
+from pathlib import Path
 
-from espnet_otreg.compat import asr_task
+import torch
+
+from espnet_otreg.compat import ESPnetASRModel, asr_task
+from espnet_otreg.errors import UserError
+from espnet_otreg.feature_cache import FEATURES_JSON
 from espnet_otreg.models.adapter import TransferAdapter
+from espnet_otreg.models.causal_lm import CausalLM, embedding_size
+from espnet_otreg.models.espnet_speech import ESPnetSpeechEncoder
+from espnet_otreg.models.freezing import freeze
+from espnet_otreg.models.hf_speech import HFSpeechEncoder
 from espnet_otreg.models.lm_cache import check_features
 from espnet_otreg.models.otreg import OTRegASRModel
+from espnet_otreg.models.slm import SLMModel
+from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
+from espnet_otreg.models.speech_cache import check_speech_features, source_of
 from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
 from espnet_otreg.tasks.run_record import recording
 
+SLM_DATA = ("language", "transcript")
+OUT_OF_MEMORY = (
+    "the GPU's memory is full: lower batch_size or batch_bins and raise accum_grad by as much; for "
+    "model slm also decoder_conf.gradient_checkpointing: true, decoder_conf.dtype: bfloat16, or "
+    "speech frames cached by espnet_otreg.bin.speech_features"
+)
+
 PARTS: dict[str, dict[str, type]] = {  # registry of espnet2.tasks.asr -> name in YAML -> class
-    "model_choices": {"otreg": OTRegASRModel, "ot_transfer": OTTransferASRModel},
-    "postencoder_choices": {"transfer_adapter": TransferAdapter},
+    "model_choices": {
+        "otreg": OTRegASRModel,
+        "ot_transfer": OTTransferASRModel,
+        "slm": SLMModel,
+    },
+    "encoder_choices": {"hf_speech": HFSpeechEncoder, "espnet_speech": ESPnetSpeechEncoder},
+    "postencoder_choices": {
+        "transfer_adapter": TransferAdapter,
+        "stack_adapter": StackAdapter,
+        "conv_adapter": ConvAdapter,
+    },
+    "decoder_choices": {"causal_lm": CausalLM},
 }
 
 
@@ -43,16 +72,43 @@ class ASRTask(asr_task.ASRTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """Let batches carry features of the transcript, for `model: ot_transfer`."""
-        return (*super().optional_data_names(train, inference), FEATURES)
+        """Let batches carry what `ot_transfer` and `slm` read besides speech and text."""
+        return (*super().optional_data_names(train, inference), FEATURES, *SLM_DATA)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
+        """Build as ESPnet does; the adapter of `slm` is made as wide as the language model."""
+        if args.decoder == "causal_lm" and args.postencoder in ("stack_adapter", "conv_adapter"):
+            if not args.decoder_conf.get("model"):
+                raise UserError("decoder_conf.model must name a language model: folder or hub name")
+            if "output_size" not in args.postencoder_conf:
+                size = embedding_size(args.decoder_conf["model"])
+                args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
+        model = super().build_model(args)
+        if args.model == "slm":
+            check_cached_frames(args)
+        freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
+        return model
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Train as ESPnet does, and leave `run.json` beside the model."""
         if args.model == "ot_transfer":
             check_text_features(args)
-        with recording(args):
-            super().main_worker(args)
+        try:
+            with recording(args):
+                super().main_worker(args)
+        except torch.OutOfMemoryError as error:
+            raise UserError(OUT_OF_MEMORY) from error
+
+
+def check_cached_frames(args: argparse.Namespace) -> None:
+    """Refuse cached frames of another encoder, or of another layer, than the configuration's."""
+    for name in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+        for path, kind, _ in getattr(args, name, ()):
+            if kind == "speech" and (Path(path).parent / FEATURES_JSON).is_file():
+                source = source_of(args.encoder, args.encoder_conf)
+                check_speech_features(path, source.base, source.layer, source.options)
 
 
 def check_text_features(args: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from tiny_models import ENCODER, make_batch, run
 
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.otreg import EPOCH_KEY
+from espnet_otreg.models.epoch_count import EPOCH_KEY
 
 OT_KEYS = {"loss_ot", "ot_cost", "ot_sparsity", "ot_marginal_error", "ot_silence_mass"}
 RNN = {"decoder": "rnn", "decoder_conf": {"hidden_size": 16, "num_layers": 1}}
@@ -95,7 +95,7 @@ def test_the_weight_counts_per_token_where_the_main_loss_is_a_sum(build_model):
     def share(normalised: bool, ctc_weight: float) -> float:
         conf = {"ctc_weight": ctc_weight, "length_normalized_loss": normalised}
         model = regularised(build_model, {"model_conf": conf}, weight=1.0).eval()
-        model._epoch = 1
+        model._count.epoch = 1
         loss, stats, _ = run(model, batch)
         stock, _, _ = run(build_model(model_conf=conf).eval(), batch)
         return ((loss - stock) / stats["loss_ot"]).item()
@@ -134,7 +134,7 @@ def test_the_epoch_survives_a_checkpoint_file_that_only_tensors_may_enter(
     assert state._metadata[""][EPOCH_KEY] == 2
     fresh = regularised(build_model)
     fresh.load_state_dict(state)
-    assert fresh._epoch == 2
+    assert fresh._count.epoch == 2
 
 
 def test_a_checkpoint_has_exactly_the_stock_models_keys(build_model):

@@ -1,0 +1,205 @@
+"""Decoding with a speech language model: batched, with a key-value cache, greedy or by beam.
+
+model = SpeechLanguageModel.from_pretrained("exp/asr_otreg_seed1")
+model.transcribe(["a.wav", "b.flac"], language="en")[0].text
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.models.slm import SLMModel, Speech
+
+Recording = str | Path | np.ndarray  # a file, samples (N,) or cached frames of the encoder (T, D)
+
+
+class Shortening(NamedTuple):
+    """What compression made of one utterance's embeddings."""
+
+    embeddings: int  # the adapter's
+    merged: int  # pairs that became one, or frames that joined a run
+    dropped: int  # embeddings removed as silence, after merging
+    silent: list[int]  # the adapter's embeddings that are gone
+
+
+class Transcription(NamedTuple):
+    """The answer to one recording."""
+
+    text: str
+    tokens: list[str]  # pieces of the language model
+    capped: bool  # the answer was cut off at max_new_tokens
+    shortening: Shortening
+
+
+class SpeechLanguageModel:
+    """A trained speech language model, ready to listen."""
+
+    def __init__(self, model: SLMModel, sampling_rate: int = 16000) -> None:
+        self.model, self.sampling_rate = model.eval(), sampling_rate
+        self.tokenizer: Any = model.decoder.tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        experiment: str | Path,
+        checkpoint: str = "valid.loss.best.pth",
+        *,
+        device: str = "cpu",
+    ) -> "SpeechLanguageModel":
+        """Load an experiment's folder; base models are found by the names in its config.yaml."""
+        folder = Path(experiment)
+        return cls.from_files(folder / "config.yaml", folder / checkpoint, device=device)
+
+    @classmethod
+    def from_files(
+        cls, config: Path, checkpoint: Path, *, device: str = "cpu"
+    ) -> "SpeechLanguageModel":
+        """Load a training's config.yaml and a checkpoint."""
+        for needed in (config, checkpoint):
+            if not needed.is_file():
+                raise UserError(f"{needed} does not exist: train first, or check its name")
+        from espnet_otreg.tasks.asr import ASRTask  # tasks import models, not the other way round
+
+        model, options = ASRTask.build_model_from_file(str(config), str(checkpoint), device)
+        if not isinstance(model, SLMModel):
+            raise UserError(f"{config} is of model {options.model}, and model slm is needed")
+        return cls(model)
+
+    def transcribe(
+        self,
+        recordings: Sequence[Recording],
+        language: str | Sequence[str | None] | None = None,
+        *,
+        batch_size: int = 8,
+        beam_size: int = 1,
+        max_new_tokens: int = 200,
+    ) -> list[Transcription]:
+        """Write down each recording, in the order given.
+
+        `language` is one code for all or one for each. An answer does not depend on what else is
+        in its batch.
+        """
+        answers = dict(
+            self.stream(
+                recordings,
+                language,
+                batch_size=batch_size,
+                beam_size=beam_size,
+                max_new_tokens=max_new_tokens,
+            )
+        )
+        return [answers[i] for i in range(len(recordings))]
+
+    def stream(
+        self,
+        recordings: Sequence[Recording],
+        language: str | Sequence[str | None] | None = None,
+        *,
+        batch_size: int = 8,
+        beam_size: int = 1,
+        max_new_tokens: int = 200,
+    ) -> Iterator[tuple[int, Transcription]]:
+        """Yield the place of a recording and its transcription, batch by batch, longest first."""
+        if language is None or isinstance(language, str):
+            language = [language] * len(recordings)
+        languages = list(language)
+        if len(languages) != len(recordings):
+            raise UserError(f"{len(recordings)} recordings and {len(languages)} languages")
+        options = {"num_beams": beam_size, "max_new_tokens": max_new_tokens}
+        for name, value in {"batch_size": batch_size, **options}.items():
+            if value < 1:
+                raise UserError(f"{name} must be 1 or more, got {value}")
+        capped = 0
+        for batch in _batches(recordings, batch_size):
+            clips = [self._read(recordings[i]) for i in batch]
+            answers = self._answers(clips, [languages[i] for i in batch], **options)
+            for i, answer in zip(batch, answers, strict=True):
+                capped += answer.capped
+                yield i, answer
+        if capped:
+            logging.warning(
+                "%d of %d answers were cut off at max_new_tokens=%d",
+                *(capped, len(recordings), max_new_tokens),
+            )
+
+    @torch.inference_mode()
+    def _answers(
+        self, clips: list[torch.Tensor], languages: list[str | None], **options: int
+    ) -> Iterator[Transcription]:
+        device = self.model.decoder.table.device
+        lengths = torch.tensor([len(clip) for clip in clips], device=device)
+        speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True).to(device)
+        heard = self.model.hear(speech, lengths)
+        inputs = self.model.read(heard, languages)
+        rows = self.model.decoder.generate(inputs, **options)
+        for i, row in enumerate(rows.tolist()):
+            eos = self.model.decoder.eos
+            capped = eos not in row
+            ids = row if capped else row[: row.index(eos)]
+            text = self.tokenizer.decode(ids, skip_special_tokens=True)
+            tokens = self.tokenizer.convert_ids_to_tokens(ids)
+            yield Transcription(" ".join(text.split()), tokens, capped, _shortening(heard, i))
+
+    def _read(self, recording: Recording) -> torch.Tensor:
+        """Return samples (N,) at the model's rate, or frames (T, D)."""
+        if isinstance(recording, np.ndarray):
+            clip = recording
+        elif str(recording).endswith(".npy"):
+            clip = np.load(recording)
+        else:
+            clip = _read_audio(Path(recording), self.sampling_rate)
+        return torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32))
+
+
+def _batches(recordings: Sequence[Recording], size: int) -> Iterator[list[int]]:
+    """The longest first, so that batches pad little; samples and frames do not mix."""
+    shapes = [_shape(recording) for recording in recordings]
+    for dimensions in (1, 2):
+        order = [i for i, shape in enumerate(shapes) if len(shape) == dimensions]
+        order.sort(key=lambda i: -shapes[i][0])
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
+
+def _shape(recording: Recording) -> tuple[int, ...]:
+    """Look up how long a recording is without reading it."""
+    import soundfile
+
+    if isinstance(recording, np.ndarray):
+        shape = recording.shape
+    elif str(recording).endswith(".npy"):
+        shape = np.load(recording, mmap_mode="r").shape
+    else:
+        try:
+            shape = (soundfile.info(recording).frames,)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise UserError(f"{recording} cannot be read: {error}") from error
+    if len(shape) not in (1, 2) or shape[0] == 0:
+        raise UserError(f"expected samples (N,) or frames (T, D), got an array of shape {shape}")
+    return shape
+
+
+def _read_audio(path: Path, rate: int) -> np.ndarray:
+    import soundfile
+    import soxr
+
+    try:
+        samples, found = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    mono = samples.mean(1)
+    return mono if found == rate else soxr.resample(mono, found, rate)
+
+
+def _shortening(heard: Speech, i: int) -> Shortening:
+    whole = int(heard.whole_lengths[i])
+    if heard.compressed is None:
+        return Shortening(whole, 0, 0, [])
+    short = heard.compressed
+    silent = short.silent[i].nonzero().flatten().tolist()
+    return Shortening(whole, int(short.merged[i]), int(short.dropped[i]), silent)

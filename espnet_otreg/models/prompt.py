@@ -1,0 +1,112 @@
+"""What stands around the speech in a language model's input: one object for training and decoding.
+
+The tokenizer's chat template wraps the instruction and the speech in a user's turn; where there is
+none, they follow each other. `{language}` in the instruction becomes the language's English name.
+"""
+
+import string
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.languages import language_name
+
+_SPEECH = "\ue000speech\ue000"  # a private-use mark that no template or tokenizer knows
+
+
+@dataclass(frozen=True)
+class PromptConf:
+    """`prompt_conf` of a configuration."""
+
+    instruction: str = (
+        "Please write down the user's speech word for word in {language}, and nothing else."
+    )
+    system: str | None = None  # text of a system turn; needs a chat template
+    chat_template: bool = True  # use the tokenizer's, if it has one
+    languages: dict = field(default_factory=dict)  # code -> name, before the built-in names
+
+    def __post_init__(self) -> None:
+        """Check the instruction's placeholders and the names."""
+        try:
+            names = {name for _, name, _, _ in string.Formatter().parse(self.instruction) if name}
+        except ValueError as error:
+            raise ValueError(
+                f"instruction is no valid template ({error}): double its braces"
+            ) from error
+        if names - {"language"}:
+            raise ValueError(f"instruction may hold {{language}} alone, got {sorted(names)}")
+        for code, name in self.languages.items():
+            if not isinstance(code, str) or not isinstance(name, str):
+                raise ValueError(
+                    f"languages must map codes to names, got {code!r}: {name!r} "
+                    "(YAML reads no as a truth value: quote it)"
+                )
+
+    @property
+    def needs_language(self) -> bool:
+        """Tell whether prompts differ by language."""
+        return "{language}" in self.instruction
+
+
+class PromptIds(NamedTuple):
+    """Token ids on both sides of the speech."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+class Prompt:
+    """Renders prompts with a tokenizer; each language's is made once."""
+
+    def __init__(self, conf: PromptConf, tokenizer: Any) -> None:
+        self.conf, self.tokenizer = conf, tokenizer
+        self.templated = conf.chat_template and bool(getattr(tokenizer, "chat_template", None))
+        if conf.system is not None and not self.templated:
+            raise UserError(
+                "prompt_conf.system needs a tokenizer with a chat template, and this one has none "
+                "(or prompt_conf.chat_template is false): put it all into the instruction"
+            )
+        self._made: dict[str, PromptIds] = {}
+
+    def ids(self, language: str | None) -> PromptIds:
+        """Return the ids before and after the speech of an utterance in this language."""
+        key = language or ""
+        if key not in self._made:
+            before, after = self.text(language)
+            self._made[key] = PromptIds(self._encode(before), self._encode(after))
+        return self._made[key]
+
+    def text(self, language: str | None) -> tuple[str, str]:
+        """Render the prompt as text, what precedes the speech and what follows it."""
+        instruction = self.conf.instruction
+        if self.conf.needs_language:
+            if not language:
+                raise UserError(
+                    "prompt_conf.instruction holds {language} and an utterance has none: give "
+                    "utt2lang, or write an instruction without {language}"
+                )
+            name = self.conf.languages.get(language) or language_name(language)
+            instruction = instruction.replace("{language}", name)
+        instruction = instruction.replace("{{", "{").replace("}}", "}")
+        content = f"{instruction}\n{_SPEECH}"
+        if not self.templated:
+            before, _, after = f"{content}\n".partition(_SPEECH)
+            return (self.tokenizer.bos_token or "") + before, after
+        turns = [{"role": "user", "content": content}]
+        if self.conf.system is not None:
+            turns.insert(0, {"role": "system", "content": self.conf.system})
+        rendered = self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True
+        )
+        if rendered.count(_SPEECH) != 1:
+            raise UserError(
+                "the tokenizer's chat template does not keep the user's words as they are: set "
+                "prompt_conf.chat_template to false"
+            )
+        before, _, after = rendered.partition(_SPEECH)
+        return before, after
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if not text:
+            return ()
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,0 +1,271 @@
+"""`model: slm`: speech encoder, adapter and a causal language model that writes the answer.
+
+The adapter's output, by wish shortened, stands in a prompt in front of which and behind which the
+language model reads text; cross-entropy on the answer trains it. The transport term of OTReg
+(arXiv 2508.08131) draws it to the language model's own embeddings of the transcript.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.errors import UserError
+from espnet_otreg.models.base_weights import BaseWeights
+from espnet_otreg.models.causal_lm import CausalLM, silence_id
+from espnet_otreg.models.ctc_compress import ctc_compress
+from espnet_otreg.models.epoch_count import EpochCount
+from espnet_otreg.models.freezing import audit, freeze, is_frozen
+from espnet_otreg.models.options import read_options
+from espnet_otreg.models.ot_conf import OTConf
+from espnet_otreg.models.prompt import Prompt, PromptConf
+from espnet_otreg.models.slm_batch import answer_ids, language_codes, piece_ids, prompt_sides
+from espnet_otreg.models.slm_conf import SLMConf
+from espnet_otreg.models.splice import Spliced, right_aligned, splice
+from espnet_otreg.ot import Compressed, OTRegLoss, compress, unique_targets
+from espnet_otreg.ot.diagnostics import silence_mass
+
+IGNORED = -100  # label of what is no answer
+
+
+class Speech(NamedTuple):
+    """Speech as the language model reads it."""
+
+    x: Tensor  # (B, T, D) embeddings, shortened if that is asked for
+    lengths: Tensor  # (B,)
+    whole: Tensor  # (B, T', D) the adapter's output
+    whole_lengths: Tensor  # (B,)
+    compressed: Compressed | None  # what became of it
+
+
+class SLMModel(ESPnetASRModel):
+    """A speech language model of ESPnet's parts.
+
+    Takes an encoder, an adapter as postencoder, `decoder: causal_lm`, and `slm_conf` (see
+    `SLMConf`), `ot_conf` (`OTConf`), `prompt_conf` (`PromptConf`). `ctc_weight` above 0 adds that
+    share of a CTC loss on the adapter's output, over ESPnet's token list and its own blank.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        token_list: list[str] | tuple[str, ...],
+        frontend: Any,
+        specaug: Any,
+        normalize: Any,
+        preencoder: Any,
+        encoder: Any,
+        postencoder: Any,
+        decoder: Any,
+        ctc: Any,
+        joint_network: Any,
+        ctc_weight: float = 0.0,
+        slm_conf: dict | None = None,
+        ot_conf: dict | None = None,
+        prompt_conf: dict | None = None,
+        extract_feats_in_collect_stats: bool = True,
+    ) -> None:
+        self_conf = read_options(SLMConf, slm_conf or {}, "slm_conf")
+        transport = {"text_table": "llm", "weight": 0.0, **(ot_conf or {})}
+        transport_conf = read_options(OTConf, transport, "ot_conf")
+        _check_parts(postencoder, decoder, ctc_weight, self_conf, transport_conf)
+        super().__init__(
+            vocab_size=vocab_size,
+            token_list=token_list,
+            frontend=frontend,
+            specaug=specaug,
+            normalize=normalize,
+            preencoder=preencoder,
+            encoder=encoder,
+            postencoder=None,  # `encode` then ends with the encoder's frames
+            decoder=decoder,
+            ctc=ctc,
+            joint_network=joint_network,
+            ctc_weight=ctc_weight,
+            report_cer=False,
+            report_wer=False,
+            extract_feats_in_collect_stats=extract_feats_in_collect_stats,
+        )
+        self.adapter = postencoder
+        self.slm_conf, self.ot_conf = self_conf, transport_conf
+        self.prompt = Prompt(read_options(PromptConf, prompt_conf or {}, "prompt_conf"),
+                             decoder.tokenizer)  # fmt: skip
+        self.silence = silence_id(decoder.tokenizer, self_conf.silence_token)
+        self.register_buffer("piece_ids", piece_ids(token_list, decoder), persistent=False)
+        self.ot_loss = OTRegLoss(
+            sparsity_weight=transport_conf.sparsity_weight,
+            cost=transport_conf.cost,
+            epsilon=transport_conf.epsilon,
+            max_iters=transport_conf.max_iters,
+            relax_speech=transport_conf.relax_speech,
+            relax_text=transport_conf.relax_text,
+            unroll=transport_conf.unroll,
+        )
+        freeze(self, self_conf.freeze, "slm_conf.freeze")
+        self._count = EpochCount(self)
+        self._bases = BaseWeights(self, {"encoder": encoder, "decoder": decoder})
+        logging.info(audit(self))
+
+    def train(self, mode: bool = True) -> "SLMModel":
+        """Switch the mode of what trains; frozen parts stay as they are at inference."""
+        super().train(mode)
+        for part in (self.encoder, self.decoder):
+            if is_frozen(part) and not getattr(part, "checkpointed", False):
+                part.eval()
+        return self
+
+    def forward(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Cross-entropy on the answer, plus the CTC and transport terms that have a weight.
+
+        Args:
+            speech: (B, samples), or (B, T, D) frames of a frozen encoder, cached
+            speech_lengths: (B,)
+            text: (B, L) the answer in the token list, padded with -1
+            text_lengths: (B,)
+            kwargs: "language" (B, C), bytes of each utterance's language code, padded with -1;
+                "transcript" (B, M), the language model's ids of what is said, where the answer is
+                something else; "utt_id"
+        """
+        self._count.look(self.training)
+
+        # 1. Speech embeddings, and the answer in the language model's ids
+        heard = self.hear(speech, speech_lengths)
+        text = text[:, : text_lengths.max()]
+        ids = self.piece_ids[text.clamp(min=0)].masked_fill(text < 0, -1)  # (B, L)
+
+        # 2. Prompt, speech and answer; logits of the answer alone
+        answer, answer_lengths = answer_ids(ids, text_lengths, self.decoder.eos)
+        inputs = self.read(heard, language_codes(kwargs.get("language"), len(ids)), answer)
+        logits = self.decoder.logits(inputs, answer.shape[1] + 1)[:, :-1]  # (B, A, V)
+        labels = right_aligned(answer, answer_lengths, IGNORED)
+        loss_ce, right = _answer_loss(logits, labels)
+        loss, stats = loss_ce, {"loss_ce": loss_ce.detach(), "acc": right}
+
+        # 3. CTC on the adapter's output
+        if self.ctc is not None:
+            loss_ctc = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)
+            loss_ctc = loss_ctc / text_lengths.float().mean().clamp(min=1)  # per token, as the rest
+            loss = loss + self.ctc_weight * loss_ctc
+            stats["loss_ctc"] = loss_ctc.detach()
+
+        # 4. Transport to the transcript; without a weight it is measured in validation alone
+        if self.ot_conf.weight > 0 or not self.training:
+            spoken = kwargs.get("transcript")
+            spoken_lengths = text_lengths if spoken is None else kwargs["transcript_lengths"]
+            active = self.ot_conf.active(self._count.epoch)
+            with torch.set_grad_enabled(active and torch.is_grad_enabled()):
+                term, measured = self._transport(
+                    heard, ids if spoken is None else spoken, spoken_lengths
+                )
+            stats.update(measured)
+            if active:
+                loss = loss + self.ot_conf.weight * term
+
+        stats["kept"] = (heard.lengths.sum() / heard.whole_lengths.sum().clamp(min=1)).detach()
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, loss.new_tensor(len(text))), loss.device)
+
+    def hear(self, speech: Tensor, speech_lengths: Tensor) -> Speech:
+        """Turn speech into embeddings: encode, adapt, shorten."""
+        if speech.dim() == 3 and hasattr(self.encoder, "base"):
+            size = self.encoder.output_size()
+            if speech.shape[2] != size:
+                raise UserError(
+                    f"cached frames have {speech.shape[2]} dimensions, the encoder's {size}: make "
+                    "them again with espnet_otreg.bin.speech_features and this config"
+                )
+            frames, lengths = speech.float(), speech_lengths
+        else:
+            grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
+            with torch.set_grad_enabled(grad):
+                frames, lengths = self.encode(speech, speech_lengths)
+        whole, whole_lengths = self.adapter(frames, lengths)
+        short = self._shorten(whole, whole_lengths)
+        if short is None:
+            return Speech(whole, whole_lengths, whole, whole_lengths, None)
+        return Speech(short.x, short.lengths, whole, whole_lengths, short)
+
+    def read(
+        self, heard: Speech, languages: Sequence[str | None], answer: Tensor | None = None
+    ) -> Spliced:
+        """Put speech into its prompt, followed by an answer (B, A), padded with -1, if given."""
+        before, after = prompt_sides(self.prompt, languages, heard.x.device)
+        parts = [(self.decoder.embed(ids), (ids >= 0).sum(1)) for ids in (before, after)]
+        parts.insert(1, (heard.x.to(parts[0][0].dtype), heard.lengths))
+        if answer is not None:
+            parts.append((self.decoder.embed(answer), (answer >= 0).sum(1)))
+        return splice(parts, "left")
+
+    def _shorten(self, x: Tensor, lengths: Tensor) -> Compressed | None:
+        conf = self.slm_conf
+        if conf.compression == "ot":
+            return compress(
+                x,
+                lengths,
+                self.decoder.table[self.silence].detach(),
+                merge_threshold=conf.merge_threshold,
+                drop_threshold=conf.drop_threshold,
+            )
+        if conf.compression == "ctc":
+            with torch.no_grad():
+                best = self.ctc.argmax(x)
+            return ctc_compress(x, lengths, best, self.blank_id)
+        return None
+
+    def _transport(
+        self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        targets = unique_targets(
+            spoken,
+            spoken_lengths,
+            self.decoder.table.detach(),
+            anchor_id=self.silence,
+            threshold=self.ot_conf.unique_threshold,
+        )
+        out = self.ot_loss(heard.whole, heard.whole_lengths, targets.embeddings, targets.lengths)
+        return out.loss, {
+            "loss_ot": out.loss.detach(),
+            "ot_cost": out.cost.detach().mean(),
+            "ot_sparsity": out.sparsity.detach().mean(),
+            "ot_marginal_error": out.plan.marginal_error.detach().mean(),
+            "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
+        }
+
+    def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Nothing to collect: shapes come from data preparation."""
+        raise UserError("model: slm needs no statistics: use --feats_normalize utterance_mvn")
+
+
+def _answer_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over utterances of their mean per token, and the share of tokens that are right."""
+    asked = labels != IGNORED
+    each = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    loss = (each.sum(1) / asked.sum(1).clamp(min=1)).mean()
+    right = ((logits.argmax(2) == labels) & asked).sum() / asked.sum().clamp(min=1)
+    return loss, right.detach()
+
+
+def _check_parts(
+    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf
+) -> None:
+    if not isinstance(decoder, CausalLM):
+        raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
+    if adapter is None:
+        raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
+    if not 0 <= ctc_weight < 1:
+        raise UserError(f"model_conf.ctc_weight must be 0 or more and below 1, got {ctc_weight}")
+    if conf.compression == "ctc" and ctc_weight == 0:
+        raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
+    if transport.text_table != "llm":
+        raise UserError("model: slm aligns with the language model's table: text_table: llm")
