@@ -1,5 +1,6 @@
 # make run: from nothing to the table of OTReg against stock ESPnet.
 # make run-transfer: the same for CTC models taught by a masked language model.
+# make run-slm: the same for a speech language model, with small foundation models made first.
 # make test: from nothing to all checks passed.
 
 PYTHON ?= python3.11
@@ -9,13 +10,16 @@ RECIPE ?= covost2_otreg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer test unit lint venv bench clean
+.PHONY: run run-transfer run-slm test unit lint venv bench clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
 
 run-transfer: venv
 	cd egs2/$(RECIPE) && ./run_transfer.sh $(ARGS)
+
+run-slm: venv
+	cd egs2/$(RECIPE) && ./run_slm.sh $(ARGS)
 
 test: venv lint
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadscope
@@ -35,6 +39,8 @@ bench: venv
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/unbalanced.yaml
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/guided.yaml
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/graph_matching.yaml
+	$(BIN)/python benchmarks/slm_step.py --batch_size 32 --frames 24 48 --tokens 16 32
+	$(BIN)/python benchmarks/decode.py
 
 venv: $(VENV)/.installed
 

@@ -38,19 +38,25 @@ max_wav_duration=20   # seconds; longer training utterances are dropped and list
 frames_per_second=20  # encoder frames; an utterance with more tokens than frames is dropped
 
 # Tokens
-token_type=bpe        # bpe, char, or lm: the pieces of a masked language model
+token_type=bpe        # bpe, char, lm: pieces of a masked language model, slm: of a causal one
 nbpe=300
 bpemode=unigram
 allow_missing=false   # let test sets need pieces that no training text has; they become <unk>
-language_model=       # for token_type lm: a folder or hub name; mini: one is made of mini text
+language_model=       # for lm and slm: a folder or hub name; mini: one is made of mini text
 feats_normalize=utterance_mvn  # or global_mvn, which costs a pass over all audio
+
+# Speech language model (token_type slm)
+speech_encoder=       # folder or hub name of the frozen encoder [the config's]
+cache_frames=false    # compute the frozen encoder's frames once; they are read instead of audio
+answer=text           # what the model answers: text, or text.en for translations into English
+encoder_row=          # folder and decoding of the plain encoder, "exp/x decode_y": a row in the table
 
 # Models: all start from one checkpoint, with the same updates, seeds and data order
 init_config=          # phase 1: stock training that every system starts from
-asr_config=           # phase 2: configs of the systems, the baseline first
+asr_config=           # phase 2: configs of the systems, the baseline first; none: phase 1 alone
 asr_args=             # further arguments of every training, e.g. "--max_epoch 2"
 seeds="1"             # phase 2 is run once per seed
-inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, without a search
+inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, no search; slm
 inference_config=     # of the beam search
 inference_asr_model=valid.acc.ave.pth
 inference_args=       # further arguments of every decoding
@@ -76,7 +82,7 @@ log() { echo "$(date '+%H:%M:%S') $*" >&2; }
 in_range() { [ "${stage}" -le "$1" ] && [ "$1" -le "${stop_stage}" ]; }
 fail() { echo "error: $*" >&2; exit 1; }
 
-for needed in train_corpora test_corpora init_config asr_config; do
+for needed in train_corpora test_corpora init_config; do
     [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
 done
 init_corpora=${init_corpora:-${train_corpora}}
@@ -128,6 +134,7 @@ root_of() {  # where a corpus lies
 }
 
 # Stage 0: mini corpora, in the layouts of the real ones
+word_times=  # true times of the words, which they alone have
 if [ "${mini}" = auto ]; then
     mini=false
     for corpus in ${all_corpora}; do [ -n "$(root_of "${corpus}")" ] || mini=true; done
@@ -139,6 +146,7 @@ if [ "${mini}" = true ]; then
     word_times=${mini_root}/word_times.jsonl
     [[ "${all_corpora}" != *graded* ]] || word_times=${graded_root}/word_times.jsonl
     GRADED0=${graded_root}/graded0 GRADED1=${graded_root}/graded1 GRADED2=${graded_root}/graded2
+    BROAD=${mini_root}-broad/broad
     if in_range 0; then
         log "stage 0: mini corpora (${mini_size}) in ${mini_root}"
         python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
@@ -146,6 +154,10 @@ if [ "${mini}" = true ]; then
         if [[ "${all_corpora}" == *graded* ]]; then
             python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
                 --corpora "graded0 graded1 graded2" --output "${graded_root}" --jobs "${nj}"
+        fi
+        if [[ "${all_corpora}" == *broad* ]]; then
+            python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
+                --corpora broad --output "${mini_root}-broad" --jobs "${nj}"
         fi
     fi
 else

@@ -60,8 +60,12 @@ done
 train_folders=$(printf "${dumpdir}/raw/%s\n" "${init_set}" "${train_set}" | sort -u)
 text_dir=${dumpdir}/raw  # holds <set>/text as the model reads it
 features_dir=            # holds <set>/feats.scp, features of the text, where a model needs them
+frames_dir=              # holds <set>/feats.scp, frames of a frozen encoder, where they are cached
+model_options=           # arguments of every training that the stages decide
 if [ "${token_type}" = lm ]; then
     . ./stages_lm.sh
+elif [ "${token_type}" = slm ]; then
+    . ./stages_slm.sh
 else
     token_dir=data/token_list/${token_type}_${bpemode}${nbpe}
     python_step 5 "${token_dir}/.done" espnet_otreg.bin.token_list \

@@ -5,18 +5,24 @@ data_arguments() {  # data_arguments SET VALID_SET CONFIG: what asr_train reads
     for name in train valid; do
         [ "${name}" = train ] && set=$1 || set=$2
         data=--${name}_data_path_and_name_and_type
-        echo "${data} ${dumpdir}/raw/${set}/wav.scp,speech,sound" \
+        local speech=${dumpdir}/raw/${set}/wav.scp,speech,sound
+        [ -z "${frames_dir}" ] || speech=${frames_dir}/${set}/feats.scp,speech,npy
+        echo "${data} ${speech}" \
             "${data} ${text_dir}/${set}/text,text,text" \
             "--${name}_shape_file ${stats_dir}/${set}/speech_shape" \
             "--${name}_shape_file ${stats_dir}/${set}/text_shape"
         if [ -n "${features_dir}" ] && grep -q '^model: *ot_transfer' "$3"; then
             echo "${data} ${features_dir}/${set}/feats.scp,text_features,npy"
         fi
+        [ "${token_type}" = slm ] || continue
+        echo "${data} ${text_dir}/${set}/language,language,text_int"
+        [ "${answer}" = text ] || echo "${data} ${text_dir}/${set}/transcript,transcript,text_int"
     done
 }
+[ "${token_type}" != slm ] || feats_normalize=none  # its encoder knows how it wants its input
 common="--use_preprocessor true ${token_options[*]}
     --non_linguistic_symbols none --cleaner none --g2p none --resume true
-    --fold_length 80000 --fold_length 150 --normalize ${feats_normalize}"
+    --fold_length 80000 --fold_length 150 --normalize ${feats_normalize} ${model_options}"
 [ "${ngpu}" = 0 ] || common+=" --use_amp true"
 if [ "${ngpu}" -gt 1 ]; then common+=" --multiprocessing_distributed true"; fi
 
@@ -121,6 +127,7 @@ for folder in ${init_exp} ${systems[*]//,/ }; do
         --method "${inference_method}" "${decode_config[@]}" \
         --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
         --output "${output}" --nj "${inference_nj}" ${features_dir:+--lm "${language_model}"} \
+        ${frames_dir:+--features "${frames_dir}"} \
         --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" --arguments "${inference_args}"
     for set in ${test_sets}; do
         step 13 "${output}/${set}/.scored_${normaliser}" python3 -m espnet_otreg.bin.score \
@@ -129,8 +136,23 @@ for folder in ${init_exp} ${systems[*]//,/ }; do
     done
 done
 
-# The table: the baseline first, and last the common checkpoint that all systems start from
 in_range 13 || exit 0
+if [ -z "${asr_config}" ]; then  # no system to compare: leave word of the one that was trained
+    mkdir -p "${results}"
+    echo "${init_exp} ${decode_tag}" > "${results}/checkpoint"
+    log "stage 13: scores in ${init_exp}/${decode_tag}, named in ${results}/checkpoint"
+    exit 0
+fi
+
+# The table: the baseline first, and last the common checkpoint that all systems start from
+further=("${init_exp}")
+further_names=("common checkpoint")
+if [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
+    read -r encoder_exp encoder_decoding <<< "${encoder_row}"
+    ln -sfn "${encoder_decoding}" "${encoder_exp}/${decode_tag}"
+    further+=("${encoder_exp}")
+    further_names+=("the encoder's own CTC")
+fi
 in_domain=()
 cross_domain=()
 for corpus in ${test_corpora}; do
@@ -140,11 +162,20 @@ for corpus in ${test_corpora}; do
     esac
 done
 python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
-    --systems "${systems[@]:1}" "${init_exp}" --names "${shown[@]}" "common checkpoint" \
+    --systems "${systems[@]:1}" "${further[@]}" --names "${shown[@]}" "${further_names[@]}" \
     ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
     --metric "${metric}" --decode_tag "${decode_tag}" --commands "${command_line}" \
     --output "${results}/RESULTS.md" --json "${results}/results.json" ${readme:+--readme "${readme}"}
 log "stage 13: results in ${results}/RESULTS.md and ${results}/results.json"
+
+# What the language model read of each recording, and whether what it was spared was silence
+if [ "${inference_method}" = slm ]; then
+    python3 -m espnet_otreg.bin.compression --systems "${systems[@]}" --names "${shown[@]}" \
+        --decode_tag "${decode_tag}" --fs "${fs}" ${word_times:+--word_times "${word_times}"} \
+        --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
+        --output "${results}/COMPRESSION.md" --json "${results}/compression.json"
+    log "stage 13: compression in ${results}/COMPRESSION.md"
+fi
 
 # Alignments against the true word times, which the mini corpora alone have
 if [ "${mini}" = true ] && [ "${token_type}" = lm ] && [ -n "${frame_seconds}" ]; then

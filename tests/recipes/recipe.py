@@ -35,13 +35,13 @@ def environment() -> dict[str, str]:
 
 
 def run_recipe(
-    recipe: Path, *options: str, script: str = "./run.sh"
+    recipe: Path, *options: str, script: str = "./run.sh", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `./run.sh`, or another script, on seconds of speech."""
     return subprocess.run(
         [script, *TINY, *options],
         cwd=recipe,
-        env=environment(),
+        env={**environment(), **variables},
         capture_output=True,
         text=True,
         timeout=900,

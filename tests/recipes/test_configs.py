@@ -8,7 +8,7 @@ import yaml
 from espnet_otreg.tasks.asr import ASRTask
 
 RECIPES = Path(__file__).parents[2] / "egs2"
-OTHERS = {"transfer", "ablations"}  # folders of conf/ with tests of their own
+OTHERS = {"transfer", "ablations", "slm"}  # folders of conf/ with tests of their own
 TRAINING = sorted(
     path
     for path in RECIPES.glob("*_otreg/conf/**/*.yaml")

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# A speech language model, frozen encoder - adapter - frozen LLM, regularised by optimal transport
+# (arXiv 2508.08131): Base, Base+CTC and Base+OTReg from one stage-1 checkpoint. Trained on CoVoST-2,
+# tested on it and, across domains, on FLEURS. With corpus paths in db.sh this is the paper's setting;
+# without, a miniature with foundation models of its own, made first.
+set -euo pipefail
+. ./path.sh
+. ./db.sh
+
+arms='conf/slm/{size}/base.yaml conf/slm/{size}/ctc.yaml conf/slm/{size}/otreg.yaml'
+if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
+    # the encoder: stock ESPnet on broad speech; its own CTC result is a row of the table
+    encoder=exp/speech_encoder
+    shared=(--mini true --langs "en es" --frames_per_second 16 --nbpe 300 --bpemode bpe)
+    ./otreg.sh "${shared[@]}" "$@" \
+        --token_type bpe \
+        --train_corpora broad \
+        --test_corpora "covost2 fleurs" \
+        --init_config conf/slm/mini/encoder.yaml \
+        --asr_config "" --names "" --asr_args "${ENCODER_ARGS:-}" \
+        --inference_method ctc_greedy --inference_args "" \
+        --inference_asr_model valid.acc.ave.pth \
+        --results "${encoder}"
+    [ -e "${encoder}/checkpoint" ] || exit 0  # --stop_stage ended it before
+    encoder_row=$(cat "${encoder}/checkpoint")
+    size=$(sed -En 's/.* --mini_size ([a-z]+) .*/\1/p' <<< " $* ")
+    if [ ! -e "${encoder}/PROBE.md" ]; then  # can voice and rate still be read from its layers?
+        python3 -m espnet_otreg.bin.probe --experiment "${encoder_row% *}" --layers 1 2 3 \
+            --data dump/raw/broad_train --clips 500 --output "${encoder}/PROBE.md" \
+            --conditions "${DOWNLOADS}/mini-${size:-mini}-broad/word_times.jsonl"
+    fi
+    facts=(
+        "${shared[@]}"
+        --frames_per_second 8  # of the adapter
+        --cache_frames true
+        --language_model mini
+        --speech_encoder "${encoder_row% *}"
+        --encoder_row "${encoder_row}"
+        --seeds "1 2 3"
+        --init_config conf/slm/mini/stage1.yaml
+        --asr_config "${arms//\{size\}/mini}"
+    )
+else
+    facts=(
+        --mini false
+        --langs "en es fr"
+        --frames_per_second 10
+        --speech_encoder openai/whisper-large-v3
+        --language_model Qwen/Qwen2.5-7B-Instruct
+        --init_config conf/slm/whisper_large_v3_qwen2.5_7b/stage1.yaml
+        --asr_config "${arms//\{size\}/whisper_large_v3_qwen2.5_7b}"
+    )
+fi
+
+exec ./otreg.sh \
+    --token_type slm \
+    --train_corpora covost2 \
+    --test_corpora "covost2 fleurs" \
+    --names "Base;Base+CTC;Base+OTReg" \
+    --inference_method slm \
+    --inference_asr_model valid.loss.best.pth \
+    --results exp/slm \
+    "${facts[@]}" "$@"

@@ -1,0 +1,150 @@
+"""`run_slm.sh` from nothing to its tables, and what its configurations are."""
+
+import json
+from pathlib import Path
+
+import pytest
+import recipe as recipe_tools
+import yaml
+from tiny_llm import SENTENCES, save_llm
+from tiny_speech import save_encoder
+
+from espnet_otreg.models.causal_lm import load_tokenizer
+from espnet_otreg.tasks.asr import ASRTask
+
+CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/slm"
+PAPER = CONF / "whisper_large_v3_qwen2.5_7b"
+ARMS = ("base", "ctc", "otreg")
+OPTIONS = [
+    *("--asr_args", "--max_epoch 1 --batch_size 8", "--inference_args", "--max_new_tokens 9"),
+    *("--frames_per_second", "60"),  # the smallest language model spells: it drops no answer
+]
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Whisper and Qwen2 by their real classes, with next to no width."""
+    folder = tmp_path_factory.mktemp("bases")
+    return save_encoder(folder / "whisper", "whisper"), save_llm(folder / "qwen2", "qwen2")
+
+
+@pytest.mark.parametrize("stem", ("stage1", *ARMS))
+def test_the_published_setting_builds_the_real_architectures(small, stem):
+    whisper, qwen2 = small
+    args = ASRTask.get_parser().parse_args([
+        "--config", str(PAPER / f"{stem}.yaml"), "--output_dir", "unused",
+        "--encoder_conf", f"model={whisper}", "--decoder_conf", f"model={qwen2}",
+    ])  # fmt: skip
+    tokenizer = load_tokenizer(qwen2)
+    args.token_list = ["<blank>", "<unk>", *tokenizer.tokenize(SENTENCES[0])[:3], "<sos/eos>"]
+    model = ASRTask.build_model(args)
+    assert type(model.decoder.network).__name__ == "Qwen2ForCausalLM"
+    assert any(type(part).__name__ == "WhisperEncoder" for part in model.encoder.modules())
+    assert model.adapter.stack == 5 and model.adapter.hidden.out_features == 2048
+    (optimiser,) = ASRTask.build_optimizers(args, model=model)
+    assert optimiser.defaults["lr"] == 1e-4
+
+
+def test_the_published_setting_is_the_papers():
+    ours = load(PAPER / "otreg.yaml")
+    assert (ours["batch_size"], ours["max_epoch"], load(PAPER / "stage1.yaml")["max_epoch"]) == (
+        48, 3, 2,
+    )  # fmt: skip
+    conf = ours["model_conf"]
+    assert (conf["ot_conf"]["weight"], conf["ot_conf"]["sparsity_weight"]) == (0.3, 0.1)
+    assert conf["slm_conf"]["merge_threshold"] == conf["slm_conf"]["drop_threshold"] == 0.9
+    assert ours["scheduler_conf"]["max_lr"] == 1e-4 and ours["scheduler_conf"]["min_lr"] == 1e-6
+
+
+@pytest.mark.parametrize("size", sorted(folder.name for folder in CONF.iterdir()))
+@pytest.mark.parametrize("arm", ARMS[1:])
+def test_arms_differ_from_the_baseline_by_the_models_options_alone(size, arm):
+    ours, base = (load(CONF / size / f"{stem}.yaml") for stem in (arm, "base"))
+    for conf in (ours["model_conf"], base["model_conf"]):
+        conf.pop("ot_conf", None)
+        conf.pop("ctc_weight")
+        conf["slm_conf"].pop("compression")
+    assert ours == base
+
+
+@pytest.mark.parametrize("size", sorted(folder.name for folder in CONF.iterdir()))
+def test_both_stages_train_the_same_adapter(size):
+    first, second = (load(CONF / size / f"{stem}.yaml") for stem in ("stage1", "base"))
+    for key in ("encoder", "encoder_conf", "postencoder", "postencoder_conf", "decoder_conf"):
+        assert first[key] == second[key]
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_the_schedule_ends_with_the_training(path):
+    conf = load(path)
+    if conf["scheduler"] == "cosineannealingwarmuprestarts":
+        steps = conf["num_iters_per_epoch"] * conf["max_epoch"]
+        assert conf["scheduler_conf"]["first_cycle_steps"] == steps
+        assert conf["scheduler_conf"]["max_lr"] == conf["optim_conf"]["lr"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The recipe, run through all stages once."""
+    folder = recipe_tools.copy_recipe("covost2_otreg", tmp_path_factory.mktemp("slm"))
+    done = recipe_tools.run_recipe(
+        folder,
+        *OPTIONS,
+        script="./run_slm.sh",
+        ENCODER_ARGS="--max_epoch 1 --batch_size 8",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, done
+
+
+def test_the_recipe_ends_with_three_arms_the_checkpoint_and_the_encoder(finished):
+    folder, done = finished
+    results = json.loads((folder / "exp/slm/results.json").read_text())
+    names = [system["name"] for system in results["systems"]]
+    assert names == [
+        "Base", "Base+CTC", "Base+OTReg", "common checkpoint", "the encoder's own CTC",
+    ]  # fmt: skip
+    assert "Base+OTReg" in done.stdout
+
+
+def test_what_the_language_model_read_is_reported_for_every_arm_and_set(finished):
+    folder, _ = finished
+    found = json.loads((folder / "exp/slm/compression.json").read_text())
+    sets = ("covost2_test", "fleurs_test")
+    assert found.keys() == {f"{n}/{s}" for n in ("Base", "Base+CTC", "Base+OTReg") for s in sets}
+    assert found["Base/fleurs_test"]["merged"] == 0 < found["Base/fleurs_test"]["before"]
+
+
+def test_all_arms_start_from_one_checkpoint_with_the_same_data(finished):
+    folder, _ = finished
+    records = [
+        json.loads((path / "experiment.json").read_text())
+        for arm in ARMS
+        for path in folder.glob(f"exp/asr_{arm}_seed1_*")
+    ]
+    assert len(records) == 3
+    assert len({(record["parent"], record["data"]) for record in records}) == 1
+
+
+def test_checkpoints_hold_no_base_model(finished):
+    folder, _ = finished
+    (path,) = folder.glob("exp/asr_otreg_seed1_*")
+    assert (path / "valid.loss.best.pth").stat().st_size < 2e6
+    log = (path / "train.log").read_text()
+    assert "trainable parameters: " in log and "decoder 0 of" in log
+
+
+def test_a_second_run_does_nothing_but_the_tables(finished):
+    folder, _ = finished
+    again = recipe_tools.run_recipe(
+        folder,
+        *OPTIONS,
+        script="./run_slm.sh",
+        ENCODER_ARGS="--max_epoch 1 --batch_size 8",
+    )
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "training in" not in again.stderr and again.stderr.count("already done") > 10
