@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 MINI = ["espeakng-loader>=0.2"]
 TRANSFER = ["transformers"]
-SLM = ["transformers", "peft"]
+SLM = ["transformers>=5", "peft"]
 
 setup(
     name="espnet_otreg",

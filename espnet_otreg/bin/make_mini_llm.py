@@ -21,7 +21,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--size",
         choices=list(SIZES),
         default="mini",
-        help="smoke: seconds, for tests; mini: about four minutes on one core; translator: a "
+        help="smoke: seconds, for tests; mini: about five minutes on one core; translator: a "
         "quarter of an hour, for speech translation",
     )
     parser.add_argument(

@@ -95,9 +95,17 @@ class Prompt:
         turns = [{"role": "user", "content": content}]
         if self.conf.system is not None:
             turns.insert(0, {"role": "system", "content": self.conf.system})
-        rendered = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True
-        )
+        from jinja2 import TemplateError  # what transformers renders templates with
+
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"the tokenizer's chat template refuses the prompt ({error}): leave "
+                "prompt_conf.system out, or set prompt_conf.chat_template to false"
+            ) from error
         if rendered.count(_SPEECH) != 1:
             raise UserError(
                 "the tokenizer's chat template does not keep the user's words as they are: set "

@@ -44,10 +44,15 @@ def test_without_a_template_instruction_and_speech_follow_each_other(plain):
     assert before.endswith("Write French:\n") and after == "\n"
 
 
-def test_a_system_turn_needs_a_template(plain, tokenizer):
+def test_a_system_turn_needs_a_template_that_takes_one(plain, tokenizer, tmp_path):
     with pytest.raises(UserError, match="chat template"):
         Prompt(conf(system="You are brief."), plain)
-    assert Prompt(conf(system="brief"), tokenizer).text("en")  # the tiny template may ignore it
+    with pytest.raises(UserError, match=r"refuses the prompt .*prompt_conf\.system"):
+        Prompt(conf(system="You are brief."), tokenizer).text("en")
+    taking = load_tokenizer(save_llm(tmp_path))
+    taking.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    before, _ = Prompt(conf(system="You are brief."), taking).text("en")
+    assert before.startswith("[system]You are brief.[user]Please")
 
 
 def test_an_instruction_without_language_needs_none(tokenizer):
