@@ -24,9 +24,10 @@ if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
     [ -e "${encoder}/checkpoint" ] || exit 0  # --stop_stage ended it before
     encoder_row=$(cat "${encoder}/checkpoint")
     size=$(sed -En 's/.* --mini_size ([a-z]+) .*/\1/p' <<< " $* ")
-    if [ ! -e "${encoder}/PROBE.md" ]; then  # can voice and rate still be read from its layers?
+    probe=${encoder_row% *}/PROBE.md
+    if [ ! -e "${probe}" ]; then  # can voice and rate still be read from its layers?
         python3 -m espnet_otreg.bin.probe --experiment "${encoder_row% *}" --layers 1 2 3 \
-            --data dump/raw/broad_train --clips 500 --output "${encoder}/PROBE.md" \
+            --data dump/raw/broad_train --clips 500 --output "${probe}" \
             --conditions "${DOWNLOADS}/mini-${size:-mini}-broad/word_times.jsonl"
     fi
     facts=(
@@ -38,7 +39,8 @@ if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
         --encoder_row "${encoder_row}"
         --seeds "1 2 3"
         --init_config conf/slm/mini/stage1.yaml
-        --asr_config "${arms//\{size\}/mini}"
+        --asr_config "${arms//\{size\}/mini} conf/slm/mini/shuffled.yaml"
+        --names "Base;Base+CTC;Base+OTReg;Base+OTReg, shuffled transcripts"
     )
 else
     facts=(
@@ -49,6 +51,7 @@ else
         --language_model Qwen/Qwen2.5-7B-Instruct
         --init_config conf/slm/whisper_large_v3_qwen2.5_7b/stage1.yaml
         --asr_config "${arms//\{size\}/whisper_large_v3_qwen2.5_7b}"
+        --names "Base;Base+CTC;Base+OTReg"
     )
 fi
 
@@ -56,7 +59,6 @@ exec ./otreg.sh \
     --token_type slm \
     --train_corpora covost2 \
     --test_corpora "covost2 fleurs" \
-    --names "Base;Base+CTC;Base+OTReg" \
     --inference_method slm \
     --inference_asr_model valid.loss.best.pth \
     --results exp/slm \

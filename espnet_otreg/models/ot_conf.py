@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 TABLES = ("decoder", "ctc", "llm")  # llm: the language model's, of model: slm alone
 
 
@@ -21,6 +23,7 @@ class OTConf:
     unique_threshold: float = 0.99  # tokens closer than this cosine are one target
     start_epoch: int = 1  # first epoch in which the term enters the loss
     end_epoch: int | None = None  # last such epoch; default: none is the last
+    control: str = "none"  # shuffled: every utterance gets its batch neighbour's transcript
     unroll: bool = False  # differentiate through all iterations, to compare with
 
     def __post_init__(self) -> None:
@@ -34,12 +37,22 @@ class OTConf:
             ("relax_speech", "> 0 (.inf keeps the marginal hard)", self.relax_speech > 0),
             ("relax_text", "> 0 (.inf keeps the marginal hard)", self.relax_text > 0),
             ("text_table", f"one of {', '.join(TABLES)}", self.text_table in TABLES),
+            ("control", "'none' or 'shuffled'", self.control in ("none", "shuffled")),
             ("unique_threshold", "in (0, 1]", 0 < self.unique_threshold <= 1),
             ("start_epoch", ">= 1", self.start_epoch >= 1),
             ("end_epoch", ">= start_epoch", (self.end_epoch or math.inf) >= self.start_epoch),
         ):
             if not holds:
                 raise ValueError(f"{key} must be {allowed}, got {getattr(self, key)!r}")
+
+    def transcripts(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the transcripts (B, L), (B,) to align with: one's own, or a neighbour's.
+
+        What helps with a neighbour's too is not the transcript's doing.
+        """
+        return (
+            (ids.roll(1, 0), lengths.roll(1, 0)) if self.control == "shuffled" else (ids, lengths)
+        )
 
     def active(self, epoch: int) -> bool:
         """Tell whether the term enters the loss of this epoch, counted from 1."""

@@ -107,9 +107,12 @@ class OTRegASRModel(ESPnetASRModel):
     ) -> tuple[Any, Any]:
         # A trainable table is detached: with both sides free, everything collapses to one point
         table = find_text_table(self, self.ot_conf.text_table).detach()
+        spoken, spoken_lengths = self.ot_conf.transcripts(
+            text[:, : text_lengths.max()], text_lengths
+        )
         targets = unique_targets(
-            text[:, : text_lengths.max()],
-            text_lengths,
+            spoken,
+            spoken_lengths,
             table,
             anchor_id=self.blank_id,
             threshold=self.ot_conf.unique_threshold,

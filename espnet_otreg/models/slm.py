@@ -227,8 +227,7 @@ class SLMModel(ESPnetASRModel):
         self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         targets = unique_targets(
-            spoken,
-            spoken_lengths,
+            *self.ot_conf.transcripts(spoken, spoken_lengths),
             self.decoder.table.detach(),
             anchor_id=self.silence,
             threshold=self.ot_conf.unique_threshold,

@@ -91,6 +91,18 @@ def test_a_transcript_beside_the_answer_is_what_speech_is_drawn_to(lm):
     assert torch.equal(run(model, other)[1]["loss_ce"], plain[1]["loss_ce"])
 
 
+def test_the_control_draws_speech_to_the_transcript_of_its_neighbour(lm):
+    batch = make_batch(lm)
+    shuffled = build(lm, model_conf={"ot_conf": {"weight": 0.3, "control": "shuffled"}}).eval()
+    plain = build(lm, model_conf={"ot_conf": {"weight": 0.3}}).eval()
+    ids = plain.piece_ids[batch["text"].clamp(min=0)].masked_fill(batch["text"] < 0, -1)
+    other = {"transcript": ids.roll(1, 0), "transcript_lengths": batch["text_lengths"].roll(1, 0)}
+    control = run(shuffled, batch)[1]
+    assert torch.equal(control["loss_ot"], run(plain, {**batch, **other})[1]["loss_ot"])
+    assert not torch.equal(control["loss_ot"], run(plain, batch)[1]["loss_ot"])
+    assert torch.equal(control["loss_ce"], run(plain, batch)[1]["loss_ce"])
+
+
 def test_without_a_weight_training_measures_no_transport_and_validation_does(lm):
     model, batch = build(lm), make_batch(lm)
     assert "loss_ot" not in run(model.train(), batch)[1]

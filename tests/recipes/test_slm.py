@@ -15,6 +15,7 @@ from espnet_otreg.tasks.asr import ASRTask
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/slm"
 PAPER = CONF / "whisper_large_v3_qwen2.5_7b"
 ARMS = ("base", "ctc", "otreg")
+SHOWN = ("Base", "Base+CTC", "Base+OTReg", "Base+OTReg, shuffled transcripts")
 OPTIONS = [
     *("--asr_args", "--max_epoch 1 --batch_size 8", "--inference_args", "--max_new_tokens 9"),
     *("--frames_per_second", "60"),  # the smallest language model spells: it drops no answer
@@ -71,6 +72,12 @@ def test_arms_differ_from_the_baseline_by_the_models_options_alone(size, arm):
     assert ours == base
 
 
+def test_the_control_differs_from_otreg_by_its_targets_alone():
+    ours, otreg = (load(CONF / "mini" / f"{stem}.yaml") for stem in ("shuffled", "otreg"))
+    assert ours["model_conf"]["ot_conf"].pop("control") == "shuffled"
+    assert ours == otreg
+
+
 @pytest.mark.parametrize("size", sorted(folder.name for folder in CONF.iterdir()))
 def test_both_stages_train_the_same_adapter(size):
     first, second = (load(CONF / size / f"{stem}.yaml") for stem in ("stage1", "base"))
@@ -106,7 +113,7 @@ def test_the_recipe_ends_with_three_arms_the_checkpoint_and_the_encoder(finished
     results = json.loads((folder / "exp/slm/results.json").read_text())
     names = [system["name"] for system in results["systems"]]
     assert names == [
-        "Base", "Base+CTC", "Base+OTReg", "common checkpoint", "the encoder's own CTC",
+        *SHOWN, "common checkpoint", "the encoder's own CTC",
     ]  # fmt: skip
     assert "Base+OTReg" in done.stdout
 
@@ -115,7 +122,7 @@ def test_what_the_language_model_read_is_reported_for_every_arm_and_set(finished
     folder, _ = finished
     found = json.loads((folder / "exp/slm/compression.json").read_text())
     sets = ("covost2_test", "fleurs_test")
-    assert found.keys() == {f"{n}/{s}" for n in ("Base", "Base+CTC", "Base+OTReg") for s in sets}
+    assert found.keys() == {f"{name}/{place}" for name in SHOWN for place in sets}
     assert found["Base/fleurs_test"]["merged"] == 0 < found["Base/fleurs_test"]["before"]
 
 
