@@ -1,0 +1,74 @@
+"""What the task adds around `model: slm`."""
+
+import argparse
+
+import pytest
+import torch
+from tiny_llm import save_llm
+from tiny_slm import options
+from tiny_speech import save_encoder
+
+from espnet_otreg.compat import asr_task
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import write_json, write_lines
+from espnet_otreg.models.speech_cache import source_of
+from espnet_otreg.tasks.asr import ASRTask
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory):
+    return save_llm(tmp_path_factory.mktemp("llm"))
+
+
+def build(lm, **changes):
+    args = argparse.Namespace(**options(lm, **changes))
+    return ASRTask.build_model(args), args
+
+
+def test_the_adapter_is_made_as_wide_as_the_language_model_and_the_config_says_so(lm):
+    model, args = build(lm)
+    assert model.adapter.output_size() == 32 == args.postencoder_conf["output_size"]
+
+
+def test_a_language_model_that_is_not_named_is_asked_for(lm):
+    with pytest.raises(UserError, match=r"decoder_conf\.model must name"):
+        build(lm, decoder_conf={})
+
+
+def test_espnets_own_freezing_must_match_something_too(lm):
+    assert not any(
+        p.requires_grad for p in build(lm, freeze_param=["adapter.out"])[0].adapter.out.parameters()
+    )
+    with pytest.raises(UserError, match=r"--freeze_param.*adaptor.*adapter"):
+        build(lm, freeze_param=["adaptor"])
+
+
+def test_a_full_memory_says_which_options_shrink_it(monkeypatch, tmp_path):
+    def full(cls, args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(asr_task.ASRTask, "main_worker", classmethod(full))
+    args = argparse.Namespace(
+        model="slm", output_dir=str(tmp_path), dist_rank=None, collect_stats=False, dry_run=True,
+        ngpu=0, seed=0, resume=False,
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"batch_size.*gradient_checkpointing.*dtype"):
+        ASRTask.main_worker(args)
+
+
+def test_cached_frames_of_another_encoder_are_refused(lm, tmp_path):
+    whisper = save_encoder(tmp_path / "whisper", "whisper")
+    conf = {"model": str(whisper), "layer": 1}
+    source = source_of("hf_speech", conf)
+    cache = tmp_path / "cache"
+    write_lines(cache / "feats.scp", [f"u {cache / 'u.npy'}"])
+    note = {"sha256": source.base.sha256, "layer": 1, "options": source.options}
+    data = [(str(cache / "feats.scp"), "speech", "npy")]
+    given = {"encoder": "hf_speech", "input_size": 1, "train_data_path_and_name_and_type": data}
+    write_json(cache / "features.json", note)
+    assert build(lm, encoder_conf=conf, **given)
+    with pytest.raises(UserError, match="layer was 1"):
+        build(lm, encoder_conf={**conf, "layer": 2}, **given)
+    write_json(cache / "features.json", {**note, "sha256": "0" * 64})
+    with pytest.raises(UserError, match="frames of another encoder"):
+        build(lm, encoder_conf=conf, **given)
