@@ -69,6 +69,18 @@ def read_table(path: Path) -> dict[str, str]:
     return table
 
 
+def read_chosen(path: Path, key_file: Path | None) -> dict[str, str]:
+    """Read a table, or of it the utterances that a file of keys lists, in that order."""
+    table = read_table(path)
+    if key_file is None:
+        return table
+    keys = key_file.read_text(encoding="utf-8").split()
+    unknown = [key for key in keys if key not in table]
+    if unknown:
+        raise UserError(f"{key_file}: {unknown[0]} is not in {path}: list utterances of that table")
+    return {key: table[key] for key in keys}
+
+
 def nan_to_null(value: Any) -> Any:
     """Turn nan, which JSON does not know, into null."""
     if isinstance(value, Mapping):

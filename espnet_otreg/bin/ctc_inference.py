@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.files import read_chosen, write_lines
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -40,13 +40,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def decode(args: argparse.Namespace) -> None:
     """Write `1best_recog/{text,token}`; the text's order is the table's."""
-    audio = read_table(args.wav_scp)
-    if args.key_file is not None:
-        keys = args.key_file.read_text(encoding="utf-8").split()
-        unknown = [key for key in keys if key not in audio]
-        if unknown:
-            raise UserError(f"{args.key_file}: {unknown[0]} is not in {args.wav_scp}")
-        audio = {key: audio[key] for key in keys}
+    audio = read_chosen(args.wav_scp, args.key_file)
     for needed in (args.asr_train_config, args.asr_model_file):
         if not needed.is_file():
             raise UserError(f"{needed} does not exist: train first, or check its name")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.files import read_chosen, read_table, write_lines
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -52,13 +52,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def decode(args: argparse.Namespace) -> None:
     """Write the three tables; their order is that of --wav_scp or --key_file."""
-    audio = read_table(args.wav_scp)
-    if args.key_file is not None:
-        keys = args.key_file.read_text(encoding="utf-8").split()
-        unknown = [key for key in keys if key not in audio]
-        if unknown:
-            raise UserError(f"{args.key_file}: {unknown[0]} is not in {args.wav_scp}")
-        audio = {key: audio[key] for key in keys}
+    audio = read_chosen(args.wav_scp, args.key_file)
     languages = _languages(args, audio)
 
     from espnet_otreg.decode.slm import SpeechLanguageModel, Transcription

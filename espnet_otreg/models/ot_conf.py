@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 TABLES = ("decoder", "ctc", "llm")  # llm: the language model's, of model: slm alone
 
 
@@ -44,15 +42,6 @@ class OTConf:
         ):
             if not holds:
                 raise ValueError(f"{key} must be {allowed}, got {getattr(self, key)!r}")
-
-    def transcripts(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the transcripts (B, L), (B,) to align with: one's own, or a neighbour's.
-
-        What helps with a neighbour's too is not the transcript's doing.
-        """
-        return (
-            (ids.roll(1, 0), lengths.roll(1, 0)) if self.control == "shuffled" else (ids, lengths)
-        )
 
     def active(self, epoch: int) -> bool:
         """Tell whether the term enters the loss of this epoch, counted from 1."""

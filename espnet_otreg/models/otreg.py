@@ -15,8 +15,7 @@ from espnet_otreg.models.epoch_count import EpochCount
 from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.text_table import check_dimensions, find_text_table
-from espnet_otreg.ot import OTRegLoss, unique_targets
-from espnet_otreg.ot.diagnostics import silence_mass
+from espnet_otreg.models.transport_term import make_loss, make_targets, measured
 
 
 class OTRegASRModel(ESPnetASRModel):
@@ -33,15 +32,7 @@ class OTRegASRModel(ESPnetASRModel):
         check_dimensions(
             find_text_table(self, conf.text_table), self._frame_dimension(), conf.text_table
         )
-        self.ot_loss = OTRegLoss(
-            sparsity_weight=conf.sparsity_weight,
-            cost=conf.cost,
-            epsilon=conf.epsilon,
-            max_iters=conf.max_iters,
-            relax_speech=conf.relax_speech,
-            relax_text=conf.relax_text,
-            unroll=conf.unroll,
-        )
+        self.ot_loss = make_loss(conf)
         self._frames: list[tuple[Tensor, Tensor]] | None = None  # a list while forward runs
         self._count = EpochCount(self)
 
@@ -83,15 +74,7 @@ class OTRegASRModel(ESPnetASRModel):
             stats["loss"] = loss.detach()
 
         # 3. The same keys on every rank and every step
-        loss_ot = (out.cost + self.ot_conf.sparsity_weight * out.sparsity).mean()
-        measured = {
-            "loss_ot": loss_ot.detach(),
-            "ot_cost": out.cost.detach().mean(),
-            "ot_sparsity": out.sparsity.detach().mean(),
-            "ot_marginal_error": out.plan.marginal_error.detach().mean(),
-            "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
-        }
-        stats.update(force_gatherable(measured, loss.device))
+        stats.update(force_gatherable(measured(self.ot_conf, out, targets), loss.device))
         return loss, stats, weight
 
     def encode(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,17 +88,12 @@ class OTRegASRModel(ESPnetASRModel):
     def _transport(
         self, frames: Tensor, frame_lengths: Tensor, text: Tensor, text_lengths: Tensor
     ) -> tuple[Any, Any]:
-        # A trainable table is detached: with both sides free, everything collapses to one point
-        table = find_text_table(self, self.ot_conf.text_table).detach()
-        spoken, spoken_lengths = self.ot_conf.transcripts(
-            text[:, : text_lengths.max()], text_lengths
-        )
-        targets = unique_targets(
-            spoken,
-            spoken_lengths,
-            table,
-            anchor_id=self.blank_id,
-            threshold=self.ot_conf.unique_threshold,
+        targets = make_targets(
+            self.ot_conf,
+            text[:, : text_lengths.max()],
+            text_lengths,
+            find_text_table(self, self.ot_conf.text_table),
+            self.blank_id,
         )
         out = self.ot_loss(
             frames,

@@ -26,8 +26,8 @@ from espnet_otreg.models.prompt import Prompt, PromptConf
 from espnet_otreg.models.slm_batch import answer_ids, language_codes, piece_ids, prompt_sides
 from espnet_otreg.models.slm_conf import SLMConf
 from espnet_otreg.models.splice import Spliced, right_aligned, splice
-from espnet_otreg.ot import Compressed, OTRegLoss, compress, unique_targets
-from espnet_otreg.ot.diagnostics import silence_mass
+from espnet_otreg.models.transport_term import make_loss, make_targets, measured
+from espnet_otreg.ot import Compressed, compress
 
 IGNORED = -100  # label of what is no answer
 
@@ -96,15 +96,7 @@ class SLMModel(ESPnetASRModel):
                              decoder.tokenizer)  # fmt: skip
         self.silence = silence_id(decoder.tokenizer, self_conf.silence_token)
         self.register_buffer("piece_ids", piece_ids(token_list, decoder), persistent=False)
-        self.ot_loss = OTRegLoss(
-            sparsity_weight=transport_conf.sparsity_weight,
-            cost=transport_conf.cost,
-            epsilon=transport_conf.epsilon,
-            max_iters=transport_conf.max_iters,
-            relax_speech=transport_conf.relax_speech,
-            relax_text=transport_conf.relax_text,
-            unroll=transport_conf.unroll,
-        )
+        self.ot_loss = make_loss(transport_conf)
         freeze(self, self_conf.freeze, "slm_conf.freeze")
         self._count = EpochCount(self)
         self._bases = BaseWeights(self, {"encoder": encoder, "decoder": decoder})
@@ -165,10 +157,10 @@ class SLMModel(ESPnetASRModel):
             spoken_lengths = text_lengths if spoken is None else kwargs["transcript_lengths"]
             active = self.ot_conf.active(self._count.epoch)
             with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-                term, measured = self._transport(
+                term, told = self._transport(
                     heard, ids if spoken is None else spoken, spoken_lengths
                 )
-            stats.update(measured)
+            stats.update(told)
             if active:
                 loss = loss + self.ot_conf.weight * term
 
@@ -226,20 +218,10 @@ class SLMModel(ESPnetASRModel):
     def _transport(
         self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        targets = unique_targets(
-            *self.ot_conf.transcripts(spoken, spoken_lengths),
-            self.decoder.table.detach(),
-            anchor_id=self.silence,
-            threshold=self.ot_conf.unique_threshold,
-        )
+        table = self.decoder.table
+        targets = make_targets(self.ot_conf, spoken, spoken_lengths, table, self.silence)
         out = self.ot_loss(heard.whole, heard.whole_lengths, targets.embeddings, targets.lengths)
-        return out.loss, {
-            "loss_ot": out.loss.detach(),
-            "ot_cost": out.cost.detach().mean(),
-            "ot_sparsity": out.sparsity.detach().mean(),
-            "ot_marginal_error": out.plan.marginal_error.detach().mean(),
-            "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
-        }
+        return out.loss, measured(self.ot_conf, out, targets)
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Nothing to collect: shapes come from data preparation."""

@@ -104,11 +104,14 @@ class ASRTask(asr_task.ASRTask):
 
 def check_cached_frames(args: argparse.Namespace) -> None:
     """Refuse cached frames of another encoder, or of another layer, than the configuration's."""
-    for name in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
-        for path, kind, _ in getattr(args, name, ()):
-            if kind == "speech" and (Path(path).parent / FEATURES_JSON).is_file():
-                source = source_of(args.encoder, args.encoder_conf)
-                check_speech_features(path, source.base, source.layer, source.options)
+    names = ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type")
+    data = [row for name in names for row in getattr(args, name, ())]
+    speech = [path for path, kind, _ in data if kind == "speech"]
+    cached = [path for path in speech if (Path(path).parent / FEATURES_JSON).is_file()]
+    if cached:
+        source = source_of(args.encoder, args.encoder_conf)  # hashes the weights: once for all
+        for path in cached:
+            check_speech_features(path, *source)
 
 
 def check_text_features(args: argparse.Namespace) -> None:

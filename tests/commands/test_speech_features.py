@@ -230,8 +230,10 @@ def test_stale_frames_are_refused(config, whisper, data, tmp_path, changed):
 
 def test_a_folder_that_was_moved_holds_the_same_encoder(config, whisper, data, tmp_path):
     frames(config, data, tmp_path / "cache")
+    written = {path: path.stat().st_mtime_ns for path in arrays(tmp_path / "cache")}
     moved = shutil.copytree(whisper, tmp_path / "moved")
     frames(config, data, tmp_path / "cache", "--encoder", str(moved))
+    assert written == {path: path.stat().st_mtime_ns for path in arrays(tmp_path / "cache")}
 
 
 def test_arrays_that_were_cut_or_lost_are_made_again(config, data, tmp_path):

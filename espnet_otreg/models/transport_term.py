@@ -1,0 +1,47 @@
+"""The transport term as `ot_conf` describes it: what the models that have one share."""
+
+from torch import Tensor
+
+from espnet_otreg.models.ot_conf import OTConf
+from espnet_otreg.ot import OTRegLoss, OTRegOutput, Targets, unique_targets
+from espnet_otreg.ot.diagnostics import silence_mass
+
+
+def make_loss(conf: OTConf) -> OTRegLoss:
+    """Build the loss."""
+    return OTRegLoss(
+        sparsity_weight=conf.sparsity_weight,
+        cost=conf.cost,
+        epsilon=conf.epsilon,
+        max_iters=conf.max_iters,
+        relax_speech=conf.relax_speech,
+        relax_text=conf.relax_text,
+        unroll=conf.unroll,
+    )
+
+
+def make_targets(
+    conf: OTConf, ids: Tensor, lengths: Tensor, table: Tensor, anchor_id: int
+) -> Targets:
+    """Look up what speech is drawn to: transcripts (B, L), (B,), or by `control` a neighbour's.
+
+    What helps with a neighbour's too is not the transcript's doing. The table is detached: with
+    both sides free, everything collapses to one point.
+    """
+    if conf.control == "shuffled":
+        ids, lengths = ids.roll(1, 0), lengths.roll(1, 0)
+    return unique_targets(
+        ids, lengths, table.detach(), anchor_id=anchor_id, threshold=conf.unique_threshold
+    )
+
+
+def measured(conf: OTConf, out: OTRegOutput, targets: Targets) -> dict[str, Tensor]:
+    """Return what the training log says of the term, utterances weighted alike."""
+    each = out.cost + conf.sparsity_weight * out.sparsity
+    return {
+        "loss_ot": each.detach().mean(),
+        "ot_cost": out.cost.detach().mean(),
+        "ot_sparsity": out.sparsity.detach().mean(),
+        "ot_marginal_error": out.plan.marginal_error.detach().mean(),
+        "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
+    }
