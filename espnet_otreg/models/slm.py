@@ -201,6 +201,8 @@ class SLMModel(ESPnetASRModel):
 
     def _shorten(self, x: Tensor, lengths: Tensor) -> Compressed | None:
         conf = self.slm_conf
+        if self.training and max(self._count.epoch, 1) < conf.compression_start:
+            return None
         if conf.compression == "ot":
             return compress(
                 x,

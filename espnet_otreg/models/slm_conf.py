@@ -11,6 +11,7 @@ class SLMConf:
 
     freeze: tuple[str, ...] = ("encoder", "decoder")  # parts that do not train, by name
     compression: str = "none"  # none | ot: by likeness and silence | ctc: by the CTC head
+    compression_start: int = 1  # epoch from which training reads shortened speech, as inference does
     merge_threshold: float = 0.9  # of ot: neighbours with a higher cosine become their mean
     drop_threshold: float = 0.9  # of ot: embeddings nearer to the silence token are dropped
     silence_token: str | None = None  # default: the tokenizer's pad token
@@ -19,6 +20,7 @@ class SLMConf:
         """Check the ranges."""
         for key, allowed, holds in (
             ("compression", f"one of {', '.join(COMPRESSIONS)}", self.compression in COMPRESSIONS),
+            ("compression_start", "1 or more", self.compression_start >= 1),
             ("merge_threshold", "between -1 and 1", -1 <= self.merge_threshold <= 1),
             ("drop_threshold", "between -1 and 1", -1 <= self.drop_threshold <= 1),
         ):

@@ -134,6 +134,19 @@ def test_the_language_model_reads_what_compression_leaves(lm):
     assert inputs.mask.sum(1).tolist() == (heard.lengths + torch.tensor(around)).tolist()
 
 
+def test_training_reads_everything_until_compression_starts_and_validation_never(lm):
+    conf = {"compression": "ot", "merge_threshold": 0.0, "drop_threshold": 0.0}
+    model = build(lm, model_conf={"slm_conf": {**conf, "compression_start": 2}})
+    batch = make_batch(lm)
+    kept = {}
+    for epoch in (1, 2):
+        for part in ("training", "validation"):
+            model.train(part == "training")
+            kept[epoch, part] = float(run(model, batch)[1]["kept"])
+    assert kept[1, "training"] == 1
+    assert kept[1, "validation"] == kept[2, "training"] == kept[2, "validation"] < 1
+
+
 def test_compression_that_would_drop_everything_keeps_one(lm):
     conf = {"compression": "ot", "merge_threshold": 1.0, "drop_threshold": -1.0}
     model, batch = build(lm, model_conf={"slm_conf": conf}).eval(), make_batch(lm)
