@@ -17,6 +17,7 @@ class OTConf:
     max_iters: int = 50
     relax_speech: float = math.inf  # KL strength on the frames' marginal; inf = every frame counts
     relax_text: float = math.inf  # the same for the tokens' marginal
+    frames_per_token: float | None = None  # silence gets the share of frames that tokens leave
     text_table: str = "decoder"  # whose rows are the targets
     unique_threshold: float = 0.99  # tokens closer than this cosine are one target
     start_epoch: int = 1  # first epoch in which the term enters the loss
@@ -34,6 +35,7 @@ class OTConf:
             ("max_iters", ">= 1", self.max_iters >= 1),
             ("relax_speech", "> 0 (.inf keeps the marginal hard)", self.relax_speech > 0),
             ("relax_text", "> 0 (.inf keeps the marginal hard)", self.relax_text > 0),
+            ("frames_per_token", "> 0", self.frames_per_token is None or self.frames_per_token > 0),
             ("text_table", f"one of {', '.join(TABLES)}", self.text_table in TABLES),
             ("control", "'none' or 'shuffled'", self.control in ("none", "shuffled")),
             ("unique_threshold", "in (0, 1]", 0 < self.unique_threshold <= 1),

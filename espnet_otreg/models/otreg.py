@@ -15,7 +15,7 @@ from espnet_otreg.models.epoch_count import EpochCount
 from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.text_table import check_dimensions, find_text_table
-from espnet_otreg.models.transport_term import make_loss, make_targets, measured
+from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights
 
 
 class OTRegASRModel(ESPnetASRModel):
@@ -101,6 +101,7 @@ class OTRegASRModel(ESPnetASRModel):
             targets.embeddings,
             targets.lengths,
             utterance_weight=self._scale(text_lengths),
+            text_weights=target_weights(self.ot_conf, targets, frame_lengths),
         )
         return out, targets
 

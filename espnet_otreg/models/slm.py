@@ -26,7 +26,7 @@ from espnet_otreg.models.prompt import Prompt, PromptConf
 from espnet_otreg.models.slm_batch import answer_ids, language_codes, piece_ids, prompt_sides
 from espnet_otreg.models.slm_conf import SLMConf
 from espnet_otreg.models.splice import Spliced, right_aligned, splice
-from espnet_otreg.models.transport_term import make_loss, make_targets, measured
+from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights
 from espnet_otreg.ot import Compressed, compress
 
 IGNORED = -100  # label of what is no answer
@@ -222,7 +222,11 @@ class SLMModel(ESPnetASRModel):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         table = self.decoder.table
         targets = make_targets(self.ot_conf, spoken, spoken_lengths, table, self.silence)
-        out = self.ot_loss(heard.whole, heard.whole_lengths, targets.embeddings, targets.lengths)
+        lengths = heard.whole_lengths
+        weights = target_weights(self.ot_conf, targets, lengths)
+        out = self.ot_loss(
+            heard.whole, lengths, targets.embeddings, targets.lengths, text_weights=weights
+        )
         return out.loss, measured(self.ot_conf, out, targets)
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:

@@ -35,6 +35,21 @@ def make_targets(
     )
 
 
+def target_weights(conf: OTConf, targets: Targets, frame_lengths: Tensor) -> Tensor | None:
+    """Weigh the targets (B, U); None: all alike.
+
+    By `frames_per_token` each token is given that many frames, and the anchor those that are left,
+    but no fewer than a token.
+    """
+    if conf.frames_per_token is None:
+        return None
+    spoken = (targets.lengths - 1).clamp(min=0)
+    asked = conf.frames_per_token * spoken.to(frame_lengths.device)
+    rest = (frame_lengths - asked).clamp(min=conf.frames_per_token) / conf.frames_per_token
+    weights = targets.embeddings.new_ones(targets.ids.shape)
+    return weights.scatter(1, spoken.unsqueeze(1), rest.to(weights).unsqueeze(1))
+
+
 def measured(conf: OTConf, out: OTRegOutput, targets: Targets) -> dict[str, Tensor]:
     """Return what the training log says of the term, utterances weighted alike."""
     each = out.cost + conf.sparsity_weight * out.sparsity

@@ -22,7 +22,7 @@ def text_marginal(plan: TransportPlan) -> torch.Tensor:
 def silence_mass(plan: TransportPlan, text_lengths: torch.Tensor) -> torch.Tensor:
     """Return the share (B,) of the transported mass on the last token, the silence anchor.
 
-    A hard text marginal fixes it to 1 / length; utterances that transport nothing have 0.
+    A hard text marginal fixes it to the anchor's weight; utterances that transport nothing have 0.
     """
     masses = text_marginal(plan)
     if masses.shape[1] == 0:

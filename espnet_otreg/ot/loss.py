@@ -68,8 +68,9 @@ class OTRegLoss(torch.nn.Module):
         *,
         utterance_weight: torch.Tensor | None = None,
         prior: torch.Tensor | None = None,
+        text_weights: torch.Tensor | None = None,
     ) -> OTRegOutput:
-        """Compare speech (B, T, D) with text (B, U, D).
+        """Compare speech (B, T, D) with text (B, U, D), whose tokens weigh as text_weights (B, U).
 
         The loss is the mean over utterances with both sides, weighted by utterance_weight (B,).
         Gradient: the plan is constant in `cost` and follows one half-step in `sparsity`, unless
@@ -79,7 +80,8 @@ class OTRegLoss(torch.nn.Module):
         # a bound known beforehand spares a GPU the wait for the costs
         bound = COST_RANGE.get(self.kind) if prior is None else None
         n, m = speech_lengths, text_lengths
-        plan = sinkhorn(cost, n, m, prior=prior, cost_range=bound, **self.solver)
+        options = {"prior": prior, "text_weights": text_weights, **self.solver}
+        plan = sinkhorn(cost, n, m, cost_range=bound, **options)
         self.watch.look(plan, tol=self.solver["tol"])
         sparsity = torch.zeros_like(plan.cost)
         if self.sparsity_weight > 0:

@@ -23,6 +23,23 @@ def check_lengths(name: str, lengths: torch.Tensor, batch: int, size: int) -> No
         )
 
 
+def check_weights(weights: torch.Tensor, cost: torch.Tensor, lengths: torch.Tensor) -> None:
+    """Refuse token weights of the wrong shape, or (where looking is free) not above 0."""
+    expected = (cost.shape[0], cost.shape[2])
+    if weights.shape != expected:
+        raise ValueError(
+            f"text_weights: expected one weight per token, shape {expected}, received "
+            f"{tuple(weights.shape)}; give None for equal weights"
+        )
+    if weights.device.type == "cpu":
+        wrong = length_mask(lengths.cpu(), weights.shape[1]) & ~((weights > 0) & weights.isfinite())
+        if wrong.any():
+            raise ValueError(
+                f"text_weights: expected numbers above 0, received {weights[wrong][0].item()}; "
+                "leave out a token that is to get nothing"
+            )
+
+
 def kept_first(keep: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn a (B, L) keep mask into (index (B, L'), lengths (B,)), order preserved.
 

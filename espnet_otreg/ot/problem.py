@@ -21,7 +21,7 @@ class Problem(NamedTuple):
 
     K: torch.Tensor  # (B, T, U) -cost / epsilon, finite, 0 on padding
     a: torch.Tensor  # (B, T) frame weights 1 / length, 0 on padding
-    b: torch.Tensor  # (B, U) token weights 1 / length, 0 on padding
+    b: torch.Tensor  # (B, U) token weights, of sum 1, 0 on padding
     padding: torch.Tensor  # (B, T, U) true where the frame or the token is padding
     rows: torch.Tensor  # (B, T) true on frames
     columns: torch.Tensor  # (B, U) true on tokens
@@ -39,13 +39,26 @@ class State(NamedTuple):
 
 
 def make_problem(
-    K: torch.Tensor, n: torch.Tensor, m: torch.Tensor, k_a: float, k_b: float
+    K: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    k_a: float,
+    k_b: float,
+    text_weights: torch.Tensor | None = None,
 ) -> Problem:
-    """Attach uniform weights; an empty side counts as one dummy entry so that nothing is 0/0."""
+    """Attach weights, uniform ones unless tokens have theirs (B, U).
+
+    An empty side counts as one dummy entry so that nothing is 0/0.
+    """
+    present = m > 0
     n, m = n.clamp(min=1), m.clamp(min=1)
     rows, columns = length_mask(n, K.shape[1]), length_mask(m, K.shape[2])
     a = rows.to(K.dtype) / n.unsqueeze(1)
-    b = columns.to(K.dtype) / m.unsqueeze(1)
+    b = columns.to(K.dtype)
+    if text_weights is not None:
+        given = text_weights.to(b).masked_fill(~columns, 0)
+        b = torch.where(present.unsqueeze(1), given, b)
+    b = b / b.sum(1, keepdim=True)
     padding = ~(rows.unsqueeze(2) & columns.unsqueeze(1))
     return Problem(K, a, b, padding, rows, columns, k_a, k_b)
 

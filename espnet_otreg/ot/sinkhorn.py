@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from espnet_otreg.ot.options import check_solver_options
-from espnet_otreg.ot.padding import check_lengths, length_mask
+from espnet_otreg.ot.padding import check_lengths, check_weights, length_mask
 from espnet_otreg.ot.precision import at_least_float32, full_precision
 from espnet_otreg.ot.problem import Problem, State, make_problem, speech_error
 from espnet_otreg.ot.sinkhorn_exp import solve_exp
@@ -50,11 +50,14 @@ def sinkhorn(
     relax_speech: float = math.inf,
     relax_text: float = math.inf,
     prior: torch.Tensor | None = None,
+    text_weights: torch.Tensor | None = None,
     method: str = "auto",
     cost_range: float | None = None,
     unroll: bool = False,
 ) -> TransportPlan:
-    """Transport uniform frame weights to uniform token weights under cost (B, T, U).
+    """Transport uniform frame weights to token weights under cost (B, T, U).
+
+    Tokens weigh the same, or as `text_weights` (B, U) says, of which only ratios count.
 
     Minimises <P, C + prior> + epsilon KL(P | a b) + relax_speech KL(P1 | a)
     + relax_text KL(Pᵀ1 | b), where inf makes a marginal hard. An utterance stops when its
@@ -72,6 +75,8 @@ def sinkhorn(
     check_lengths("speech_lengths", speech_lengths, cost.shape[0], cost.shape[1])
     check_lengths("text_lengths", text_lengths, cost.shape[0], cost.shape[2])
     n, m = speech_lengths.to(cost.device), text_lengths.to(cost.device)
+    if text_weights is not None:
+        check_weights(text_weights, cost, m)
     relax = relax_speech, relax_text
     with full_precision(cost.device):
         cost, total = _masked(cost, n, m, prior)
@@ -82,7 +87,8 @@ def sinkhorn(
         solve = solve_exp if method == "exp" else solve_log
         with nullcontext() if unroll else torch.no_grad():
             K = (total * (-1 / epsilon)).clamp(-_FINITE, _FINITE)
-            problem = make_problem(K, n, m, *(damping(side, epsilon) for side in relax))
+            k_a, k_b = (damping(side, epsilon) for side in relax)
+            problem = make_problem(K, n, m, k_a, k_b, text_weights)
             state = solve(problem, max_iters, tol)
             state = _cleared(problem, state, (n > 0) & (m > 0))
             P, dual, error = _finish(problem, state, (n > 0) & (m > 0), epsilon)
