@@ -48,7 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--features",
         type=Path,
         help="folder with <set>/feats.scp, frames of the frozen encoder, to be read instead of "
-        "recordings (slm)",
+        "recordings",
     )
     parser.add_argument(
         "--arguments", default="", help="further options of asr_inference, as one string"
@@ -106,7 +106,7 @@ def _prepare(work: Path, number: int, part: list[str]) -> Path:
 def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
     wav_scp = work / "wav.scp"
     if args.method == "beam":
-        data = f"{wav_scp},speech,sound"
+        data = f"{wav_scp},speech,{'npy' if args.features else 'sound'}"
         program = ["asr_inference", "--config", args.config, "--batch_size", "1"]
         program += ["--data_path_and_name_and_type", data]
     elif args.method == "slm":

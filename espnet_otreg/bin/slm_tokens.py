@@ -8,6 +8,7 @@ Of every data directory OUTPUT/<set>/ holds
     rejected.tsv
 
 and OUTPUT/tokens.txt the pieces of all sets: how the trainer counts, and what a CTC head can write.
+OUTPUT/vocabulary.txt lists all the language model's pieces by id, as stock ESPnet's decoder counts.
 """
 
 import argparse
@@ -58,6 +59,8 @@ def make_tokens(args: argparse.Namespace) -> None:
     make_token_list(
         [args.output / folder.name / "text" for folder in args.data], args.output / "tokens.txt"
     )
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    write_lines(args.output / "vocabulary.txt", pieces)
 
 
 def _cut(tokenizer: Any, folder: Path, answer: str, output: Path) -> None:
