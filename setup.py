@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 MINI = ["espeakng-loader>=0.2"]
 TRANSFER = ["transformers"]
 SLM = ["transformers>=5", "peft"]
+TRANSLATION = ["sacrebleu"]
 
 setup(
     name="espnet_otreg",
@@ -35,10 +36,12 @@ setup(
         "mini": MINI,
         "transfer": TRANSFER,
         "slm": SLM,
+        "translation": TRANSLATION,
         "report": ["jinja2", "matplotlib"],
         "test": [
             *MINI,
             *SLM,
+            *TRANSLATION,
             *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
         ],
         "bench": ["POT", "geomloss"],

@@ -49,6 +49,8 @@ feats_normalize=utterance_mvn  # or global_mvn, which costs a pass over all audi
 speech_encoder=       # folder or hub name of the frozen encoder [the config's]
 cache_frames=false    # compute the frozen encoder's frames once; they are read instead of audio
 answer=text           # what the model answers: text, or text.en for translations into English
+translations=raw      # as delivered; lower: lower case, no punctuation
+stock_config=         # stock ESPnet's own speech language model, trained beside: a row in the table
 encoder_row=          # folder and decoding of the plain encoder, "exp/x decode_y": a row in the table
 
 # Models: all start from one checkpoint, with the same updates, seeds and data order

@@ -5,10 +5,14 @@ other_speeds=$(for speed in ${speed_perturb_factors}; do
     [ "${speed}" = 1.0 ] || [ "${speed}" = 1 ] || echo "${speed}"; done)
 other_speeds=${other_speeds//$'\n'/ }
 for corpus in ${all_corpora}; do
+    translated=  # CoVoST-2 alone
+    [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
+        translated="--target ${answer#text.} --translations ${translations}"
     splits=test
     case " ${init_corpora} ${train_corpora} " in *" ${corpus} "*) splits="train dev test" ;; esac
     python_step 1 "data/.done/${corpus}" espnet_otreg.bin.prepare_data --corpus "${corpus}" \
-        --root "$(root_of "${corpus}")" --languages ${langs} --splits ${splits} --output data
+        --root "$(root_of "${corpus}")" --languages ${langs} --splits ${splits} ${translated} \
+        --output data
     for split in ${splits}; do
         set=${corpus}_${split}
         speeds=1.0

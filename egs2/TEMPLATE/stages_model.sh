@@ -119,9 +119,20 @@ decode_config=()
 decode_tag=decode_$(basename "$(python3 -m espnet_otreg.bin.experiment_dir \
     "${decode_config[@]}" --prefix "${inference_method}" \
     --expdir "${expdir}/decode" --arguments "${inference_asr_model} ${inference_args}")")
+data_chain=${chain}
+score_sets() {  # score_sets FOLDER: a decoding's test sets
+    local set
+    chain=$1  # the folder's name says what it was made from
+    [ "${answer}" = text ] || return 0  # translations are scored with the table
+    for set in ${test_sets}; do
+        step 13 "$1/${set}/.scored_${normaliser}" python3 -m espnet_otreg.bin.score \
+            --ref "${dumpdir}/raw/org/${set}" --hyp "$1/${set}/text" \
+            --output "$1/${set}/score.json" --normaliser "${normaliser}"
+    done
+}
 for folder in ${init_exp} ${systems[*]//,/ }; do
     output=${folder}/${decode_tag}
-    chain=${output}  # the folder's name says what it was made from
+    chain=${output}
     step 12 "${output}/.done" python3 -m espnet_otreg.bin.decode_sets --asr_exp "${folder}" \
         --model_file "${inference_asr_model}" \
         --method "${inference_method}" "${decode_config[@]}" \
@@ -129,12 +140,10 @@ for folder in ${init_exp} ${systems[*]//,/ }; do
         --output "${output}" --nj "${inference_nj}" ${features_dir:+--lm "${language_model}"} \
         ${frames_dir:+--features "${frames_dir}"} \
         --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" --arguments "${inference_args}"
-    for set in ${test_sets}; do
-        step 13 "${output}/${set}/.scored_${normaliser}" python3 -m espnet_otreg.bin.score \
-            --ref "${dumpdir}/raw/org/${set}" --hyp "${output}/${set}/text" \
-            --output "${output}/${set}/score.json" --normaliser "${normaliser}"
-    done
+    score_sets "${output}"
 done
+stock_exp=
+[ -z "${stock_config}" ] || . ./stages_stock.sh
 
 in_range 13 || exit 0
 if [ -z "${asr_config}" ]; then  # no system to compare: leave word of the one that was trained
@@ -153,6 +162,10 @@ if [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table f
     further+=("${encoder_exp}")
     further_names+=("the encoder's own CTC")
 fi
+if [ -n "${stock_exp}" ]; then
+    further+=("${stock_exp}")
+    further_names+=("stock ESPnet's speech LLM")
+fi
 in_domain=()
 cross_domain=()
 for corpus in ${test_corpora}; do
@@ -161,12 +174,21 @@ for corpus in ${test_corpora}; do
         *) cross_domain+=("${corpus}_test") ;;
     esac
 done
-python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
-    --systems "${systems[@]:1}" "${further[@]}" --names "${shown[@]}" "${further_names[@]}" \
-    ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
-    --metric "${metric}" --decode_tag "${decode_tag}" --commands "${command_line}" \
-    --output "${results}/RESULTS.md" --json "${results}/results.json" ${readme:+--readme "${readme}"}
-log "stage 13: results in ${results}/RESULTS.md and ${results}/results.json"
+if [ "${answer}" = text ]; then
+    python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
+        --systems "${systems[@]:1}" "${further[@]}" --names "${shown[@]}" "${further_names[@]}" \
+        ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
+        --metric "${metric}" --decode_tag "${decode_tag}" --commands "${command_line}" \
+        --output "${results}/RESULTS.md" --json "${results}/results.json" ${readme:+--readme "${readme}"}
+    log "stage 13: results in ${results}/RESULTS.md and ${results}/results.json"
+else
+    python3 -m espnet_otreg.bin.translation --target "${answer#text.}" \
+        --systems "${systems[@]}" "${init_exp}" --names "${shown[@]}" "common checkpoint" \
+        --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
+        --decode_tag "${decode_tag}" --output "${results}/TRANSLATION.md" \
+        --json "${results}/translation.json"
+    log "stage 13: BLEU and chrF in ${results}/TRANSLATION.md"
+fi
 
 # What the language model read of each recording, and whether what it was spared was silence
 if [ "${inference_method}" = slm ]; then

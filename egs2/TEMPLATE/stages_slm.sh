@@ -6,10 +6,12 @@
 if [ "${language_model}" = mini ]; then
     [ "${mini}" = true ] || fail "--language_model mini knows the mini corpora alone: give a folder" \
         "or hub name of a language model for your data"
-    language_model=${DOWNLOADS}/mini-${mini_size}-llm
-    [ "${mini_size}" = smoke ] && lm_size=smoke || lm_size=mini
+    lm_size=mini known=${langs}
+    [ "${answer}" = text ] || { lm_size=translator known="${langs} ${answer#text.}"; }
+    language_model=${DOWNLOADS}/mini-${mini_size}-${lm_size/mini/llm}
+    [ "${mini_size}" != smoke ] || lm_size=smoke
     ! in_range 5 || python3 -m espnet_otreg.bin.make_mini_llm --size "${lm_size}" \
-        --languages "${langs}" --output "${language_model}"
+        --languages "${known}" --output "${language_model}"
 fi
 # the models' content, not their names alone, decides what everything after was made from
 fingerprint=$(python3 -m espnet_otreg.bin.lm_fingerprint --lm "${language_model}" \

@@ -9,27 +9,7 @@ set -euo pipefail
 
 arms='conf/slm/{size}/base.yaml conf/slm/{size}/ctc.yaml conf/slm/{size}/otreg.yaml'
 if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
-    # the encoder: stock ESPnet on broad speech; its own CTC result is a row of the table
-    encoder=exp/speech_encoder
-    shared=(--mini true --langs "en es" --frames_per_second 16 --nbpe 300 --bpemode bpe)
-    ./otreg.sh "${shared[@]}" "$@" \
-        --token_type bpe \
-        --train_corpora broad \
-        --test_corpora "covost2 fleurs" \
-        --init_config conf/slm/mini/encoder.yaml \
-        --asr_config "" --names "" --asr_args "${ENCODER_ARGS:-}" \
-        --inference_method ctc_greedy --inference_args "" \
-        --inference_asr_model valid.acc.ave.pth \
-        --results "${encoder}"
-    [ -e "${encoder}/checkpoint" ] || exit 0  # --stop_stage ended it before
-    encoder_row=$(cat "${encoder}/checkpoint")
-    size=$(sed -En 's/.* --mini_size ([a-z]+) .*/\1/p' <<< " $* ")
-    probe=${encoder_row% *}/PROBE.md
-    if [ ! -e "${probe}" ]; then  # can voice and rate still be read from its layers?
-        python3 -m espnet_otreg.bin.probe --experiment "${encoder_row% *}" --layers 1 2 3 \
-            --data dump/raw/broad_train --clips 500 --output "${probe}" \
-            --conditions "${DOWNLOADS}/mini-${size:-mini}-broad/word_times.jsonl"
-    fi
+    . ./mini_encoder.sh  # its own CTC result is a row of the table
     facts=(
         "${shared[@]}"
         --frames_per_second 8  # of the adapter
@@ -39,6 +19,7 @@ if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
         --encoder_row "${encoder_row}"
         --seeds "1 2 3"
         --init_config conf/slm/mini/stage1.yaml
+        --stock_config conf/slm/mini/stock.yaml
         --asr_config "${arms//\{size\}/mini} conf/slm/mini/shuffled.yaml"
         --names "Base;Base+CTC;Base+OTReg;Base+OTReg, shuffled transcripts"
     )

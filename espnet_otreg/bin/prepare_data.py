@@ -46,6 +46,12 @@ def get_parser() -> argparse.ArgumentParser:
         help="lower: lower case, no punctuation but word-internal apostrophes; raw: as delivered",
     )
     parser.add_argument("--target", help="covost2: language of the translations to keep")
+    parser.add_argument(
+        "--translations",
+        choices=("lower", "raw"),
+        default="raw",
+        help="what --text says of transcripts, of translations; BLEU is compared on raw ones",
+    )
     parser.add_argument("--text_column", help="fleurs: 'raw' or 'normalised' [normalised]")
     return parser
 
@@ -72,7 +78,7 @@ def prepare_data(args: argparse.Namespace) -> None:
         rejected: list[Rejected] = []
         for language in _words(args.languages):
             prepared = corpus.prepare(args.root, language, split, work, **options)
-            kept, lost = _usable(prepared, args.text)
+            kept, lost = _usable(prepared, args.text, args.translations)
             _report(folder.name, language, kept, lost, prepared.notes)
             records += kept
             rejected += lost
@@ -120,13 +126,18 @@ def _corpus_options(corpus: Corpus, args: argparse.Namespace) -> dict[str, str]:
     return options
 
 
-def _usable(prepared: Prepared, text: str) -> tuple[list[Record], list[Rejected]]:
-    """Normalise the transcripts; reject what they leave empty and ids that come twice."""
+def _usable(
+    prepared: Prepared, text: str, translations: str
+) -> tuple[list[Record], list[Rejected]]:
+    """Normalise what is to be; reject what it leaves empty and ids that come twice."""
     kept: dict[str, Record] = {}
     rejected = list(prepared.rejected)
     for record in prepared.records:
         if text == "lower":
             record = record._replace(text=normalise_transcript(record.text, record.language))
+        if translations == "lower" and record.translation and record.target:
+            plain = normalise_transcript(record.translation, record.target)
+            record = record._replace(translation=plain)
         if not record.text:
             rejected.append(Rejected(record.utt_id, "nothing but punctuation"))
         elif record.utt_id in kept:

@@ -61,10 +61,13 @@ def test_the_published_setting_is_the_papers():
     assert ours["scheduler_conf"]["max_lr"] == 1e-4 and ours["scheduler_conf"]["min_lr"] == 1e-6
 
 
-@pytest.mark.parametrize("size", sorted(folder.name for folder in CONF.iterdir()))
-@pytest.mark.parametrize("arm", ARMS[1:])
-def test_arms_differ_from_the_baseline_by_the_models_options_alone(size, arm):
-    ours, base = (load(CONF / size / f"{stem}.yaml") for stem in (arm, "base"))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(CONF.glob("*/*.yaml")) if path.stem in ARMS[1:]],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_arms_differ_from_the_baseline_by_the_models_options_alone(path):
+    ours, base = load(path), load(path.with_name("base.yaml"))
     for conf in (ours["model_conf"], base["model_conf"]):
         conf.pop("ot_conf", None)
         conf.pop("ctc_weight")
@@ -85,10 +88,31 @@ def test_both_stages_train_the_same_adapter(size):
         assert first[key] == second[key]
 
 
+@pytest.mark.parametrize("size", ("mini", PAPER.name))
+@pytest.mark.parametrize("stem", ("stage1", "base", "otreg"))
+def test_translation_differs_by_its_prompt_and_the_size_of_its_data(size, stem):
+    ours, theirs = (load(CONF / folder / f"{stem}.yaml") for folder in (f"{size}_st", size))
+    assert (
+        "translate the user's speech into English"
+        in ours["model_conf"].pop("prompt_conf")["instruction"]
+    )
+    theirs["model_conf"].pop("prompt_conf", None)
+    for key in ("batch_size", "num_iters_per_epoch", "scheduler_conf"):
+        assert ours.pop(key) and theirs.pop(key)
+    assert ours == theirs
+
+
+def test_stock_espnet_has_the_updates_of_both_stages():
+    stock, *stages = (load(CONF / "mini" / f"{stem}.yaml") for stem in ("stock", "stage1", "base"))
+    assert stock["max_epoch"] == sum(stage["max_epoch"] for stage in stages)
+    for key in ("batch_type", "batch_size", "num_iters_per_epoch", "optim", "grad_clip"):
+        assert stock[key] == stages[1][key]
+
+
 @pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: path.stem)
 def test_the_schedule_ends_with_the_training(path):
     conf = load(path)
-    if conf["scheduler"] == "cosineannealingwarmuprestarts":
+    if conf.get("scheduler") == "cosineannealingwarmuprestarts":
         steps = conf["num_iters_per_epoch"] * conf["max_epoch"]
         assert conf["scheduler_conf"]["first_cycle_steps"] == steps
         assert conf["scheduler_conf"]["max_lr"] == conf["optim_conf"]["lr"]
@@ -108,13 +132,12 @@ def finished(tmp_path_factory):
     return folder, done
 
 
-def test_the_recipe_ends_with_three_arms_the_checkpoint_and_the_encoder(finished):
+def test_the_recipe_ends_with_the_arms_the_checkpoint_the_encoder_and_stock_espnet(finished):
     folder, done = finished
     results = json.loads((folder / "exp/slm/results.json").read_text())
     names = [system["name"] for system in results["systems"]]
-    assert names == [
-        *SHOWN, "common checkpoint", "the encoder's own CTC",
-    ]  # fmt: skip
+    further = ["common checkpoint", "the encoder's own CTC", "stock ESPnet's speech LLM"]
+    assert names == [*SHOWN, *further]
     assert "Base+OTReg" in done.stdout
 
 
@@ -155,3 +178,21 @@ def test_a_second_run_does_nothing_but_the_tables(finished):
     )
     assert again.returncode == 0, again.stderr[-3000:]
     assert "training in" not in again.stderr and again.stderr.count("already done") > 10
+
+
+def test_translation_ends_with_bleu_of_every_system(finished):
+    folder, _ = finished
+    done = recipe_tools.run_recipe(
+        folder,
+        *OPTIONS,
+        *("--seeds", "1"),
+        script="./run_st.sh",
+        ENCODER_ARGS="--max_epoch 1 --batch_size 8",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((folder / "exp/slm_st/translation.json").read_text())
+    names = ("Base", "Base+OTReg", "common checkpoint")
+    assert found["scores"].keys() == {f"{name}/covost2_test" for name in names}
+    assert "tok:13a" in found["signatures"]["BLEU"] and "Base+OTReg" in done.stdout
+    answers = (folder / "data/covost2_train/text.en").read_text(encoding="utf-8")
+    assert answers == answers.lower() and "." not in answers.partition(" ")[2].split("\n")[0]
