@@ -11,9 +11,7 @@ class SLMConf:
 
     freeze: tuple[str, ...] = ("encoder", "decoder")  # parts that do not train, by name
     compression: str = "none"  # none | ot: by likeness and silence | ctc: by the CTC head
-    compression_start: int = (
-        1  # epoch from which training reads shortened speech, as inference does
-    )
+    compression_start: int = 1  # training epochs before this one read everything
     merge_threshold: float = 0.9  # of ot: neighbours with a higher cosine become their mean
     drop_threshold: float = 0.9  # of ot: embeddings nearer to the silence token are dropped
     silence_token: str | None = None  # default: the tokenizer's pad token
