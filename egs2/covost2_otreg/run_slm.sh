@@ -20,8 +20,8 @@ if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
         --seeds "1 2 3"
         --init_config conf/slm/mini/stage1.yaml
         --stock_config conf/slm/mini/stock.yaml
-        --asr_config "${arms//\{size\}/mini} conf/slm/mini/shuffled.yaml"
-        --names "Base;Base+CTC;Base+OTReg;Base+OTReg, shuffled transcripts"
+        --asr_config "${arms//\{size\}/mini} conf/slm/mini/otreg_relaxed.yaml conf/slm/mini/shuffled.yaml"
+        --names "Base;Base+CTC;Base+OTReg;OTReg, relaxed text side;OTReg, shuffled transcripts"
     )
 else
     facts=(

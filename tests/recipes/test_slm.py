@@ -15,7 +15,10 @@ from espnet_otreg.tasks.asr import ASRTask
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/slm"
 PAPER = CONF / "whisper_large_v3_qwen2.5_7b"
 ARMS = ("base", "ctc", "otreg")
-SHOWN = ("Base", "Base+CTC", "Base+OTReg", "Base+OTReg, shuffled transcripts")
+SHOWN = (
+    *("Base", "Base+CTC", "Base+OTReg"),
+    *("OTReg, relaxed text side", "OTReg, shuffled transcripts"),
+)
 OPTIONS = [
     *("--asr_args", "--max_epoch 1 --batch_size 8", "--inference_args", "--max_new_tokens 9"),
     *("--frames_per_second", "60"),  # the smallest language model spells: it drops no answer
@@ -74,6 +77,13 @@ def test_arms_differ_from_the_baseline_by_the_models_options_alone(path):
         conf["slm_conf"].pop("compression")
         conf["slm_conf"].pop("compression_start", None)
     assert ours == base
+
+
+@pytest.mark.parametrize("size", ("mini", PAPER.name))
+def test_the_relaxed_variant_differs_from_otreg_by_one_marginal(size):
+    ours, otreg = (load(CONF / size / f"{stem}.yaml") for stem in ("otreg_relaxed", "otreg"))
+    assert ours["model_conf"]["ot_conf"].pop("relax_text") == 0.1
+    assert ours == otreg
 
 
 def test_the_control_differs_from_otreg_by_its_targets_alone():
