@@ -12,7 +12,12 @@ encoder=exp/speech_encoder
     --inference_method ctc_greedy --inference_args "" \
     --inference_asr_model valid.acc.ave.pth \
     --results "${encoder}"
-[ -e "${encoder}/checkpoint" ] || exit 0  # --stop_stage ended it before
+if [ ! -e "${encoder}/checkpoint" ]; then
+    [[ " $* " != *" --plan "* ]] || {
+        echo "error: what is trained depends on the speech encoder: run ./run_slm.sh first" >&2; exit 1
+    }
+    exit 0  # --stop_stage ended it before
+fi
 encoder_row=$(cat "${encoder}/checkpoint")
 made=$(sed -En 's/.* --mini_size ([a-z]+) .*/\1/p' <<< " $* ")
 probe=${encoder_row% *}/PROBE.md
