@@ -18,10 +18,14 @@ if in_range 11; then
         --seed "${seed}" ${asr_args}
     finish_trainings
 fi
-step 12 "${stock_exp}/${decode_tag}/.done" python3 -m espnet_otreg.bin.decode_sets \
+decode_stock=${stock_config%/*}/decode_stock.yaml
+stock_tag=decode_$(basename "$(python3 -m espnet_otreg.bin.experiment_dir \
+    --config "${decode_stock}" --prefix stock --expdir "${expdir}/decode")")
+step 12 "${stock_exp}/${stock_tag}/.done" python3 -m espnet_otreg.bin.decode_sets \
     --asr_exp "${stock_exp}" --model_file valid.loss.best.pth --method beam \
-    --config "${stock_config%/*}/decode_stock.yaml" --features "${frames_dir}" \
+    --config "${decode_stock}" --features "${frames_dir}" \
     --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
-    --output "${stock_exp}/${decode_tag}" --nj "${inference_nj}" \
+    --output "${stock_exp}/${stock_tag}" --nj "${inference_nj}" \
     --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)"
-score_sets "${stock_exp}/${decode_tag}"
+score_sets "${stock_exp}/${stock_tag}"
+ln -sfn "${stock_tag}" "${stock_exp}/${decode_tag}"  # where the table looks

@@ -8,7 +8,7 @@ encoder=exp/speech_encoder
     --train_corpora broad \
     --test_corpora "covost2 fleurs" \
     --init_config conf/slm/mini/encoder.yaml \
-    --answer text --asr_config "" --names "" --asr_args "${ENCODER_ARGS:-}" \
+    --answer text --stock_config "" --asr_config "" --names "" --asr_args "${ENCODER_ARGS:-}" \
     --inference_method ctc_greedy --inference_args "" \
     --inference_asr_model valid.acc.ave.pth \
     --results "${encoder}"
