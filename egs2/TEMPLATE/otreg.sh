@@ -87,6 +87,11 @@ fail() { echo "error: $*" >&2; exit 1; }
 for needed in train_corpora test_corpora init_config; do
     [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
 done
+if [ -n "${stock_config}" ] && [ "${token_type} ${cache_frames}" != "slm true" ]; then
+    fail "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads frames"
+fi
+[ "${answer}" = text ] || [ "${token_type}" = slm ] ||
+    fail "--answer ${answer} needs --token_type slm: only a speech language model translates"
 init_corpora=${init_corpora:-${train_corpora}}
 results=${results:-${expdir}}
 [ -z "${plan}" ] || { stage=14 stop_stage=14; }  # beyond the last: no step runs

@@ -1,8 +1,6 @@
 # Sourced by stages_model.sh with --stock_config: stock ESPnet's own speech language model, on the
 # same frames, in as many updates as both phases together. One seed: it is there for orientation.
 
-[ "${token_type}" = slm ] && [ "${cache_frames}" = true ] ||
-    fail "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads frames"
 token_type=hugging_face  # from here on data_arguments gives what the stock task asks for
 common="--use_preprocessor true --token_type hugging_face --bpemodel ${language_model}
     --token_list ${text_dir}/vocabulary.txt --non_linguistic_symbols none --cleaner none --g2p none

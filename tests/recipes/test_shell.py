@@ -34,6 +34,8 @@ def shell(folder, *command, **environment):
         (["13"], "expected --option value, got '13'"),
         (["--mini", "false"], "db.sh has no path for covost2"),
         (["--train_corpora", ""], "--train_corpora is not set"),
+        (["--stock_config", "x.yaml"], "--stock_config needs --token_type slm and --cache_frames"),
+        (["--answer", "text.en"], "--answer text.en needs --token_type slm"),
     ],
 )
 def test_a_wrong_command_line_is_one_clear_message(covost2, options, message):
