@@ -1,5 +1,6 @@
 """The transport term as `ot_conf` describes it: what the models that have one share."""
 
+import torch
 from torch import Tensor
 
 from espnet_otreg.models.ot_conf import OTConf
@@ -46,7 +47,7 @@ def target_weights(conf: OTConf, targets: Targets, frame_lengths: Tensor) -> Ten
     spoken = (targets.lengths - 1).clamp(min=0)
     asked = conf.frames_per_token * spoken.to(frame_lengths.device)
     rest = (frame_lengths - asked).clamp(min=conf.frames_per_token) / conf.frames_per_token
-    weights = targets.embeddings.new_ones(targets.ids.shape)
+    weights = torch.ones_like(targets.ids, dtype=torch.float32)
     return weights.scatter(1, spoken.unsqueeze(1), rest.to(weights).unsqueeze(1))
 
 
