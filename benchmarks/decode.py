@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Utterances per second of batched decoding against stock ESPnet's, of the same language model.
+r"""Utterances per second of batched decoding against stock ESPnet's, of the same language model.
 
 Stock is `decoder: hugging_face_transformers` with `causal_lm: true` in espnet2's Speech2Text, one
 utterance at a time. Both sides get the same cached frames, the same adapter (in the place of
@@ -8,6 +8,11 @@ checked. Rounds of both alternate; the figures are medians over rounds.
 
     python benchmarks/decode.py                                     # mini shape, random weights
     python benchmarks/decode.py --lm egs2/downloads/mini-mini-llm   # made by make_mini_llm
+
+and of a trained model on real frames, in a recipe's folder,
+
+    python ../../benchmarks/decode.py --experiment exp/asr_base_seed1_* \
+        --frames_scp dump/frames/*/fleurs_test/feats.scp
 """
 
 import argparse
@@ -36,6 +41,7 @@ from slm_parts import (
 
 from espnet_otreg.compat import espnet_version
 from espnet_otreg.decode.slm import SpeechLanguageModel
+from espnet_otreg.files import read_table
 from espnet_otreg.models.causal_lm import CausalLM, embedding_size
 from espnet_otreg.models.slm_adapter import StackAdapter
 
@@ -61,6 +67,9 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--lm", type=Path, help="folder of a language model [random weights]")
+    parser.add_argument("--experiment", type=Path,
+                        help="a trained model: slm to take all from [random adapter]")  # fmt: skip
+    parser.add_argument("--frames_scp", type=Path, help="its frames of recordings [noise]")
     parser.add_argument("--batch_size", type=int, nargs="+", default=[1, 8, 16, 32],
                         help="of our decoding [1 8 16 32]")  # fmt: skip
     parser.add_argument("--utterances", type=int, default=64, help="[64]")
@@ -89,6 +98,11 @@ def make_clips(count: int, longest: int) -> list[np.ndarray]:
     return [random.standard_normal((n * shape[0], shape[1])).astype(np.float32) for n in lengths]
 
 
+def read_clips(table: Path, count: int) -> list[np.ndarray]:
+    """Cached frames of the first recordings of a feats.scp."""
+    return [np.load(path).astype(np.float32) for path in [*read_table(table).values()][:count]]
+
+
 def ours(lm: Path) -> SpeechLanguageModel:
     """Build `model: slm` with a random adapter."""
     width = embedding_size(str(lm))
@@ -98,8 +112,11 @@ def ours(lm: Path) -> SpeechLanguageModel:
     return SpeechLanguageModel(model)
 
 
-def stock(lm: Path, model: SpeechLanguageModel, cap: int, folder: Path) -> Any:
-    """Build stock ESPnet's Speech2Text from its own configuration, on the same weights."""
+def stock(lm: str, model: SpeechLanguageModel, size: int, cap: int, folder: Path) -> Any:
+    """Build stock ESPnet's Speech2Text from its own configuration, on the same weights.
+
+    `size` is that of a frame.
+    """
     from espnet2.bin.asr_inference import Speech2Text
     from espnet2.tasks.asr import ASRTask
 
@@ -111,19 +128,19 @@ def stock(lm: Path, model: SpeechLanguageModel, cap: int, folder: Path) -> Any:
     config = ASRTask.get_default_config() | {
         "token_list": tokens,
         "token_type": "hugging_face",
-        "bpemodel": str(lm),
-        "input_size": SHAPE.frame,
+        "bpemodel": lm,
+        "input_size": size,
         "frontend": None,
         "specaug": None,
         "normalize": None,
         "encoder": "transformer",
         "encoder_conf": {
-            "num_blocks": 0, "input_layer": None, "output_size": SHAPE.frame,
+            "num_blocks": 0, "input_layer": None, "output_size": size,
             "normalize_before": False,
         },
         "decoder": "hugging_face_transformers",
         "decoder_conf": {
-            "model_name_or_path": str(lm), "causal_lm": True, "prefix": before, "postfix": after,
+            "model_name_or_path": lm, "causal_lm": True, "prefix": before, "postfix": after,
         },
         "model": "espnet",
         "model_conf": {"ctc_weight": 0.0, "sym_eos": model.tokenizer.eos_token},
@@ -135,7 +152,7 @@ def stock(lm: Path, model: SpeechLanguageModel, cap: int, folder: Path) -> Any:
         hugging_face_decoder=True,
         hugging_face_decoder_conf={"num_beams": 1, "do_sample": False, "max_new_tokens": cap},
     )
-    found.asr_model.encoder = CachedFrames(SHAPE.frame)
+    found.asr_model.encoder = CachedFrames(size)
     found.hugging_face_linear_in = AdapterOfOne(model.model.adapter)
     return found
 
@@ -150,11 +167,21 @@ def stock_answers(speech2text: Any, clips: Sequence[np.ndarray], eos: int) -> li
     return answers
 
 
-def measure(args: argparse.Namespace, lm: Path, folder: Path) -> dict[str, Any]:
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Decode in alternating rounds; return speeds and what was answered."""
-    clips = make_clips(args.utterances, args.frames)
-    model = ours(lm)
-    speech2text = stock(lm, model, args.max_new_tokens, folder)
+    if args.experiment:
+        model = SpeechLanguageModel.from_pretrained(args.experiment)
+        lm = model.model.decoder.base.name
+        if model.model.slm_conf.compression != "none":
+            raise SystemExit("error: stock ESPnet compresses nothing: give an experiment of base")
+    else:
+        lm = str(args.lm or save_random_lm(folder / "lm"))
+        model = ours(Path(lm))
+    if args.frames_scp:
+        clips = read_clips(args.frames_scp, args.utterances)
+    else:
+        clips = make_clips(args.utterances, args.frames)
+    speech2text = stock(lm, model, clips[0].shape[1], args.max_new_tokens, folder)
     eos = model.model.decoder.eos
 
     def batched(size: int, some: Sequence[np.ndarray]) -> list[list[str]]:
@@ -229,8 +256,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     logging.disable(logging.WARNING)  # stock logs every utterance
     with tempfile.TemporaryDirectory() as folder:
-        lm = args.lm or save_random_lm(Path(folder) / "lm")
-        result = report(args, measure(args, lm, Path(folder)))
+        result = report(args, measure(args, Path(folder)))
     if args.json:
         temporary = args.json.with_name(args.json.name + ".tmp")
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
