@@ -57,9 +57,11 @@ def compress(
         keep |= best & candidates & ~keep.any(1, keepdim=True)
     source, kept = kept_first(keep)
     padding = ~length_mask(kept, source.shape[1])
-    gathered = _merged(x, merge).gather(1, source.unsqueeze(2).expand(-1, -1, x.shape[2]))
+    # index_select, since gather would keep all of x for the backward pass
+    first = torch.arange(x.shape[0], device=x.device).unsqueeze(1) * x.shape[1]
+    rows = _merged(x, merge).flatten(0, 1).index_select(0, (first + source).flatten())
     return Compressed(
-        gathered.masked_fill(padding.unsqueeze(2), 0),
+        rows.view(*source.shape, x.shape[2]).masked_fill(padding.unsqueeze(2), 0),
         kept,
         merge.sum(1),
         candidates.sum(1) - kept,

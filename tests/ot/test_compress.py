@@ -114,3 +114,12 @@ def test_half_precision_frames_keep_their_type_and_meet_the_same_thresholds():
 def test_an_anchor_of_another_dimension_is_refused_with_both_shapes():
     with pytest.raises(ValueError, match=r"\(2, 4, 3\) and \(5,\)"):
         compress(torch.randn(2, 4, 3), torch.tensor([4, 4]), torch.randn(5))
+
+
+def test_the_frames_themselves_are_not_kept_for_the_backward_pass():
+    x = clustered(4, 40).requires_grad_()
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        compress(x, torch.tensor([40, 31, 22, 5]), x[0, 0].detach())
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in saved}
+    assert sum(held.values()) < x.untyped_storage().nbytes() / 2
