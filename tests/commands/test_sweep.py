@@ -158,7 +158,7 @@ def test_a_new_key_in_a_section_that_exists_is_fine(sweep):
 def test_the_sweeps_that_were_asked_for_are_shipped():
     assert {path.stem for path in SHIPPED} == {
         *("otreg", "transfer_alignment", "transfer_cost", "transfer_epsilon"),
-        *("transfer_eta", "transfer_lambda", "transfer_start"),
+        *("transfer_eta", "transfer_lambda", "transfer_start", "slm_cost", "slm_otreg"),
     }
 
 
@@ -166,6 +166,7 @@ def test_the_sweeps_that_were_asked_for_are_shipped():
 def test_shipped_sweeps_change_options_that_exist_to_values_that_are_allowed(path, monkeypatch):
     from espnet_otreg.models.options import read_options
     from espnet_otreg.models.ot_conf import OTConf
+    from espnet_otreg.models.slm_conf import SLMConf
     from espnet_otreg.models.transfer_conf import TransferConf
     from espnet_otreg.ot.alignment import AlignmentConf
 
@@ -174,6 +175,7 @@ def test_shipped_sweeps_change_options_that_exist_to_values_that_are_allowed(pat
     assert Path(sweep.recipe).is_file()
     assert f"python -m espnet_otreg.bin.ablate conf/ablations/{path.name}" in sweep.question
     sections = {"ot_conf": OTConf, "transfer_conf": TransferConf, "alignment_conf": AlignmentConf}
+    sections["slm_conf"] = SLMConf
     for variant in sweep.variants:
         for key in variant.overrides:
             assert key.split(".")[1] in sections
