@@ -92,6 +92,8 @@ if [ -n "${stock_config}" ] && [ "${token_type} ${cache_frames}" != "slm true" ]
 fi
 [ "${answer}" = text ] || [ "${token_type}" = slm ] ||
     fail "--answer ${answer} needs --token_type slm: only a speech language model translates"
+[ "${answer}" = text ] || python3 -c "import sacrebleu" 2> /dev/null ||
+    fail "translations are scored by sacrebleu: pip install 'espnet_otreg[translation]'"
 init_corpora=${init_corpora:-${train_corpora}}
 results=${results:-${expdir}}
 [ -z "${plan}" ] || { stage=14 stop_stage=14; }  # beyond the last: no step runs

@@ -74,7 +74,8 @@ def _references(folder: Path, target: str) -> dict[str, str]:
     if not path.is_file():
         present = ", ".join(sorted(found.suffix[1:] for found in folder.glob("text.*")))
         raise UserError(
-            f"{path} does not exist: {folder} has translations into {present or 'no language'}"
+            f"{path} does not exist: {folder} has translations into {present or 'no language'}: "
+            "name one of them, or prepare the data with --target"
         )
     return read_table(path)
 

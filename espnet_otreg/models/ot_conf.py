@@ -35,7 +35,11 @@ class OTConf:
             ("max_iters", ">= 1", self.max_iters >= 1),
             ("relax_speech", "> 0 (.inf keeps the marginal hard)", self.relax_speech > 0),
             ("relax_text", "> 0 (.inf keeps the marginal hard)", self.relax_text > 0),
-            ("frames_per_token", "> 0", self.frames_per_token is None or self.frames_per_token > 0),
+            (
+                "frames_per_token",
+                "> 0 and finite",
+                self.frames_per_token is None or 0 < self.frames_per_token < math.inf,
+            ),
             ("text_table", f"one of {', '.join(TABLES)}", self.text_table in TABLES),
             ("control", "'none' or 'shuffled'", self.control in ("none", "shuffled")),
             ("unique_threshold", "in (0, 1]", 0 < self.unique_threshold <= 1),

@@ -26,6 +26,7 @@ from espnet_otreg.models.ot_conf import OTConf
         ("max_iters: 2.5", "max_iters must be of type int"),
         ("max_iters: 0", "max_iters must be >= 1, got 0"),
         ("cost: euclid", "cost must be 'cosine' or 'sqeuclidean', got 'euclid'"),
+        ("frames_per_token: .inf", "frames_per_token must be > 0 and finite, got inf"),
         ("frames_per_token: 0.0", "frames_per_token must be > 0"),
         ("text_table: bert", "text_table must be one of decoder, ctc, llm, got 'bert'"),
         ("unique_threshold: 1.5", r"unique_threshold must be in \(0, 1\], got 1.5"),
