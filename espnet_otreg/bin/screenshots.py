@@ -1,0 +1,61 @@
+"""Picture a report in a headless Chromium: its head, its utterances, and a phone's view."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet_otreg.bin import cli
+from espnet_otreg.errors import UserError
+
+DESK, PHONE = {"width": 1100, "height": 820}, {"width": 390, "height": 820}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m espnet_otreg.bin.screenshots", description=__doc__
+    )
+    parser.add_argument("report", type=Path, help="page of bin/report")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the PNGs")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Open the page and write what it looks like."""
+    args = get_parser().parse_args(cmd)
+    cli.run(lambda: _picture(args.report, args.output))
+
+
+def _picture(report: Path, output: Path) -> None:
+    from espnet_otreg.report.browser import launch_chromium
+
+    if not report.is_file():
+        raise UserError(f"{report} does not exist: make it by python -m espnet_otreg.bin.report")
+    output.mkdir(parents=True, exist_ok=True)
+    with launch_chromium() as chromium:
+        page = chromium.new_page(viewport=DESK)
+        page.goto(report.resolve().as_uri())
+        page.screenshot(path=output / "report.png")
+        _show_utterances(page)
+        page.screenshot(path=output / "utterances.png")
+        page = chromium.new_page(viewport=PHONE, device_scale_factor=2)
+        page.goto(report.resolve().as_uri())
+        _show_utterances(page)
+        page.locator("#list article").first.scroll_into_view_if_needed()
+        page.screenshot(path=output / "phone.png")
+    for name in ("report", "utterances", "phone"):
+        print(output / f"{name}.png")
+
+
+def _show_utterances(page: Any) -> None:
+    """Go to the utterances, one with its alignment open where there is one."""
+    if page.locator("#by-error option[value=picture]").count():
+        page.select_option("#by-error", "picture")
+        page.locator("button.show").first.click()
+    page.evaluate("document.getElementById('utterances').scrollIntoView()")
+    page.wait_for_timeout(300)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What `bin/gap` drew, ready to stand inside a page."""
+
+import base64
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_json
+
+INDEX = "pictures.json"
+_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+class Figure(NamedTuple):
+    """A figure of the whole experiment."""
+
+    source: str  # data URI
+    title: str
+    caption: str
+
+
+class Picture(NamedTuple):
+    """A picture of one utterance by one system."""
+
+    key: str  # <set>/<utterance>
+    system: str
+    kind: str
+    source: str
+
+
+class Drawn(NamedTuple):
+    """All of one folder."""
+
+    figures: list[Figure]
+    pictures: list[Picture]
+
+
+def data_uri(path: Path) -> str:
+    """Hold a picture's file as an address."""
+    if path.suffix not in _TYPES:
+        raise UserError(f"{path}: a page shows {', '.join(_TYPES)}, not {path.suffix!r}")
+    if not path.is_file():
+        raise UserError(f"{path} is listed but not there: draw again by bin/gap")
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:{_TYPES[path.suffix]};base64,{content}"
+
+
+def read_drawn(folder: Path | None) -> Drawn:
+    """Read a folder's index and every file that it lists; no folder has no pictures."""
+    if folder is None:
+        return Drawn([], [])
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{folder / INDEX} does not exist: make it by bin/gap, or leave --gap out")
+    index = read_json(folder / INDEX)
+    figures = [
+        Figure(data_uri(folder / entry["file"]), entry["title"], entry["caption"])
+        for entry in index["figures"]
+    ]
+    pictures = [
+        Picture(
+            f"{entry['set']}/{entry['utterance']}",
+            entry["system"],
+            entry["kind"],
+            data_uri(folder / entry["file"]),
+        )
+        for entry in index["pictures"]
+    ]
+    return Drawn(figures, pictures)
