@@ -10,7 +10,7 @@ RECIPE ?= covost2_otreg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer run-slm test unit lint venv bench clean
+.PHONY: run run-transfer run-slm test unit lint venv browser pictures bench clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
@@ -21,7 +21,7 @@ run-transfer: venv
 run-slm: venv
 	cd egs2/$(RECIPE) && ./run_slm.sh $(ARGS)
 
-test: venv lint
+test: venv browser lint
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadscope
 
 unit: venv
@@ -32,6 +32,18 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Reports are tested in a real browser; without one those tests are skipped.
+browser:
+	@for name in chromium chromium-browser google-chrome; do \
+	    ! command -v $$name > /dev/null || exit 0; \
+	done; \
+	[ "$$(id -u)" = 0 ] && apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null \
+	    || echo "no Chromium: tests of the report in a browser will be skipped"
+
+# The README's pictures of the report, after make run.
+pictures: venv browser
+	$(BIN)/python -m espnet_otreg.bin.screenshots egs2/$(RECIPE)/exp/report.html --output docs/pictures
+
 bench: venv
 	$(BIN)/pip install -q -e '.[bench]'
 	$(BIN)/python benchmarks/ot_solver.py
@@ -41,6 +53,7 @@ bench: venv
 	$(BIN)/python benchmarks/train_step.py --config $(TRANSFER)/graph_matching.yaml
 	$(BIN)/python benchmarks/slm_step.py --batch_size 32 --frames 24 48 --tokens 16 32
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/report.py
 
 venv: $(VENV)/.installed
 

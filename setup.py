@@ -8,6 +8,9 @@ MINI = ["espeakng-loader>=0.2"]
 TRANSFER = ["transformers"]
 SLM = ["transformers>=5", "peft"]
 TRANSLATION = ["sacrebleu"]
+REPORT = ["jinja2", "matplotlib"]
+BROWSER = ["playwright"]  # drives the system's Chromium
+WHISPER = ["whisper-normalizer"]
 
 setup(
     name="espnet_otreg",
@@ -18,7 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["espnet_otreg", "espnet_otreg.*"]),
-    package_data={"espnet_otreg": ["py.typed"]},
+    package_data={"espnet_otreg": ["py.typed", "report/template/*"]},
     install_requires=[
         "espnet>=202511",
         "numpy",
@@ -37,11 +40,16 @@ setup(
         "transfer": TRANSFER,
         "slm": SLM,
         "translation": TRANSLATION,
-        "report": ["jinja2", "matplotlib"],
+        "report": REPORT,
+        "browser": BROWSER,
+        "whisper": WHISPER,
         "test": [
             *MINI,
             *SLM,
             *TRANSLATION,
+            *REPORT,
+            *BROWSER,
+            *WHISPER,
             *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
         ],
         "bench": ["POT", "geomloss"],

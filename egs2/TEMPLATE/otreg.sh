@@ -71,6 +71,7 @@ results=              # folder for tables; default: expdir
 plan=                 # only list config, seed and folder of each training in this file; run nothing
 frame_seconds=        # of the encoder; with token_type lm and mini corpora, measures alignments too
 readme=               # a README whose table between the results markers is replaced
+report=true           # a page with tables, figures and every utterance, in the results folder
 
 help_message=$(
     echo "Usage: ./run.sh [--option value ...]   (stages 0-13 as in ESPnet's asr.sh)"

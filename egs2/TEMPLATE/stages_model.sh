@@ -211,3 +211,5 @@ if [ "${mini}" = true ] && [ "${token_type}" = lm ] && [ -n "${frame_seconds}" ]
         --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" \
         --output "${results}/ALIGNMENT.md" --json "${results}/alignment.json"
 fi
+
+. ./stages_report.sh

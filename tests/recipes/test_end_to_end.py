@@ -49,6 +49,16 @@ class EndToEnd:
         for fact in ("normaliser", "espnet 20", "seed", "training time", "cpu", "./otreg.sh --"):
             assert fact in page.lower(), fact
 
+    def test_the_last_line_is_where_the_report_lies_and_it_has_every_utterance(self, finished):
+        folder, done = finished
+        page = folder / "exp/report.html"
+        assert done.stderr.rstrip().splitlines()[-1].endswith(f": {page.resolve()}")
+        text = page.read_text()
+        for name in DOMAINS[folder.name]:
+            for utterance in read_table(folder / "dump/raw/org" / name / "text"):
+                assert f'data-audio="{name}/{utterance}"' in text
+        assert text.count('data-kind="plan"') >= 2
+
     def test_every_test_utterance_is_decoded_by_every_system(self, finished):
         folder, _ = finished
         for stem in ("init", "train_seed1", "train_otreg_seed1"):
