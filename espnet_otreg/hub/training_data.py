@@ -41,6 +41,7 @@ class TrainingData(NamedTuple):
     before: tuple[str, ...]  # that the checkpoint it started from trained on
     languages: tuple[str, ...]
     mini: bool | None  # None: not known
+    all_languages: bool = False  # of those corpora; `languages` is then empty
 
 
 def training_data(
@@ -56,10 +57,12 @@ def training_data(
         if mini is False:
             raise UserError(f"{' '.join(corpora)} exist as mini corpora alone: give --mini true")
         mini = True
-    for code in languages:
+    everything = "all" in languages
+    listed = () if everything else tuple(languages)
+    for code in listed:
         language_name(code)  # an unknown one is an error
     earlier = tuple(name for name in before if name not in corpora)
-    return TrainingData(tuple(corpora), earlier, tuple(languages), mini)
+    return TrainingData(tuple(corpora), earlier, listed, mini, everything)
 
 
 def describe(data: TrainingData) -> str:
@@ -73,6 +76,7 @@ def describe(data: TrainingData) -> str:
     if data.languages:
         names = [f"{language_name(code)} ({code})" for code in data.languages]
         rows.append(f"- languages: {', '.join(names)}")
+    rows += ["- languages: all that these corpora have"] if data.all_languages else []
     return "\n\n".join(filter(None, [told, "\n".join(rows) or "Not recorded."]))
 
 
