@@ -156,7 +156,7 @@ def _training(contents: Contents, card: Card) -> str:
     run, config = card.run, contents.trained_as
     rows = [
         f"- checkpoint `{card.checkpoint}`, packed by espnet_otreg {contents.facts.espnet_otreg}",
-        f"- normalisation of features: `{config.get('normalize')}`",
+        f"- normalisation of features: `{config.get('normalize') or 'the encoder decides'}`",
         f"- decoding: `{contents.facts.method}` {contents.decoding or ''}".rstrip(),
     ]
     known = {"seed": run.seed, "device": run.device, "started": run.started}

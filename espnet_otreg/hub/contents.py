@@ -51,7 +51,7 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     model = str(config.get("model", "espnet"))
     state = read_weights(weights)
     shutil.copyfile(weights, folder / MODEL)
-    files = [CONFIG, MODEL, *bring_along(config, folder)]
+    bring_along(config, folder)
     bases = find_bases(config, state)
     if wanted.include_base:
         if not bases:
@@ -59,10 +59,8 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
         bases = tuple(include(base, config, folder) for base in bases)
     for base in bases:
         config[f"{base.part}_conf"][base.option] = base.folder or base.name
-        files += [base.folder] if base.folder else []
     if wanted.lm is not None:
         _copy_tokenizer(wanted.lm, folder / TOKENIZER)
-        files.append(TOKENIZER)
     config |= {"init_param": [], "output_dir": None}  # folders that other machines lack
     method = wanted.method or _method(config)
     if (model == "slm") != (method == "slm") or method not in METHODS:
@@ -78,7 +76,7 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
         espnet_otreg=espnet_otreg.__version__,
         name=wanted.name,
         sampling_rate=_sampling_rate(config),
-        files=(*files, DECODING),
+        files=tuple(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())),
         bases=bases,
         loaded_as=wanted.loaded_as,
     )

@@ -10,13 +10,12 @@ from espnet_otreg.errors import UserError
 PLACES = (("bpemodel",), ("non_linguistic_symbols",), ("normalize_conf", "stats_file"))
 
 
-def bring_along(config: dict[str, Any], folder: Path) -> list[str]:
+def bring_along(config: dict[str, Any], folder: Path) -> None:
     """Copy every file the configuration names into `folder`; it then names the copies.
 
-    The copies' names, relative to `folder`, are returned. ESPnet's own unpacking knows them too: it
-    replaces whatever string of config.yaml is a member's name.
+    Names are relative to `folder`. ESPnet's own unpacking knows them too: it replaces whatever
+    string of config.yaml is a member's name.
     """
-    copied: list[str] = []
     for options, key in _named(config):
         source = Path(options[key])
         if not source.is_file():
@@ -24,11 +23,9 @@ def bring_along(config: dict[str, Any], folder: Path) -> list[str]:
                 f"{key} in the configuration is {source}, which does not exist from here: pack "
                 "from the folder that the model was trained in"
             )
-        name = source.name if source.name not in copied else f"{key}_{source.name}"
+        name = f"{key}_{source.name}" if (folder / source.name).exists() else source.name
         shutil.copyfile(source, folder / name)
         options[key] = name
-        copied.append(name)
-    return copied
 
 
 def resolve(config: dict[str, Any], folder: Path) -> None:

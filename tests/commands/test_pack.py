@@ -27,7 +27,9 @@ def test_a_pack_holds_what_decoding_needs_and_names_no_folder_of_this_machine(re
     with zipfile.ZipFile(pack) as stream:
         names = stream.namelist()
         config = yaml.safe_load(stream.read("config.yaml"))
-        told = b"".join(stream.read(name) for name in names if name != "model.pth")
+        told = b"".join(
+            stream.read(name) for name in names if not name.endswith((".pth", ".model"))
+        )
     assert names[0] == "meta.yaml"
     assert set(names) == {
         *("meta.yaml", "config.yaml", "model.pth", "bpe.model", "stats.npz"),

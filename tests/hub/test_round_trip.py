@@ -158,7 +158,13 @@ def test_a_speech_language_model_with_its_bases_needs_nothing_else(listener, tmp
     assert answer == expected
     assert (text, tokens) == (expected.text, expected.tokens)
     assert len(ids) == len(tokens)
-    assert run_card(pack) == " ".join(expected.text.split())
+    assert run_card(pack) == expected.text
+    with zipfile.ZipFile(pack) as stream:
+        stream.extractall("opened")
+    lost = "base/decoder/tokenizer.json"
+    (away / "opened" / lost).unlink()
+    with pytest.raises(UserError, match=f"lacks {lost}"):
+        Speech2Text.from_pretrained("opened")
 
 
 def test_base_models_outside_the_pack_are_named_asked_for_and_told_from_others(
