@@ -60,7 +60,7 @@ def model_card(contents: Contents, card: Card) -> str:
         f"# {facts.name}",
         WHAT.get(contents.trained_as.get("model", "espnet"), WHAT["espnet"]),
         "## How to load it",
-        _loading(facts, card),
+        _loading(contents, card),
         "## Results",
         _results(card),
         "## Training data",
@@ -99,9 +99,12 @@ def _first(code: str) -> str:
     return code.replace("_", "-").split("-", 1)[0].lower()
 
 
-def _loading(facts: Facts, card: Card) -> str:
+def _loading(contents: Contents, card: Card) -> str:
+    facts = contents.facts
     needed = [base for base in facts.bases if base.folder is None]
     given = "".join(f', {base.part}="{base.part}_folder"' for base in needed if base.local)
+    if card.stock:  # which does not read the decoding options of the pack
+        given = "".join(f", {name}={value!r}" for name, value in contents.decoding.items())
     asked = ', language="' + card.data.languages[0] + '"' if _prompted(facts, card) else ""
     call = (
         'import soundfile\n\nspeech, rate = soundfile.read("speech.wav")'

@@ -85,6 +85,7 @@ def test_beam_search_gives_the_texts_and_scores_of_before_and_stock_espnet_opens
     stock = asr_inference.Speech2Text.from_pretrained("stock.zip", **BEAM)
     assert type(stock.asr_model).__module__.startswith("espnet2.")
     assert scored(stock(speech)) == expected
+    assert run_card(away / "stock.zip") == expected[0][0]
 
 
 def test_a_pack_made_by_espnets_own_command_opens_too(tmp_path, away, monkeypatch):
