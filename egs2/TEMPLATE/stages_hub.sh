@@ -2,8 +2,7 @@
 
 [ -n "${asr_config}" ] || return 0  # phase 1 alone: no system of a comparison
 
-packed=()  # files, and the config that each was trained with
-packed_configs=()
+packed=() packed_configs=() packed_names=()  # files, and of each model its config and its name
 configs=(${asr_config})
 chosen=${pack_systems}  # by default all but the baseline
 [ -n "${chosen}" ] || chosen=${asr_config#"${configs[0]}"}
@@ -12,12 +11,14 @@ chosen=${pack_systems}  # by default all but the baseline
 pack_seed=${pack_seed:-${seeds%% *}}
 seed_place=$(tr ' ' '\n' <<< "${seeds}" | grep -nx -- "${pack_seed}" | cut -d: -f1 || true)
 [ -n "${seed_place}" ] || fail "--pack_seed ${pack_seed} is none of --seeds (${seeds})"
+[ "${mini}" = true ] && kind="mini " || kind=
 for config in ${chosen}; do
     place=$(tr ' ' '\n' <<< "${asr_config}" | grep -nx -- "${config}" | cut -d: -f1 || true)
     [ -n "${place}" ] || fail "--pack_systems: ${config} is none of --asr_config (${asr_config})"
     folder=$(cut -d, -f"${seed_place}" <<< "${systems[$((place - 1))]}")
     packed+=("${folder}/packed.zip")
     packed_configs+=("$(basename "${config}" .yaml)")
+    packed_names+=("${shown[$((place - 1))]}, trained on ${kind}${train_corpora}")
 done
 repository_of() {  # repository_of PLACE: several models get a repository each
     [ "${#packed[@]}" = 1 ] && echo "${hf_repo}" || echo "${hf_repo}-${packed_configs[$1]}"
@@ -43,7 +44,7 @@ elif in_range 14; then
             --model_file "${inference_asr_model}" --output "${packed[${i}]}" \
             --method "${inference_method}" "${decode_config[@]/--config/--inference_config}" \
             "--inference_args=${inference_args}" ${features_dir:+--lm "${language_model}"} \
-            "${table[@]}" --train_corpora ${train_corpora} --init_corpora ${init_corpora} \
+            "${table[@]}" --name "${packed_names[${i}]}" --train_corpora ${train_corpora} --init_corpora ${init_corpora} \
             --languages ${langs} --mini "${mini}" ${hf_repo:+--hf_repo "$(repository_of "${i}")"} \
             ${pack_args}
     done

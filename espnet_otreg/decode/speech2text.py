@@ -49,6 +49,7 @@ class Speech2Text(asr_inference.Speech2Text):
         cache_dir: str | Path | None = None,
         encoder: str | None = None,
         decoder: str | None = None,
+        trust_remote_code: bool = False,
         **options: Any,
     ) -> "Speech2Text | GreedySpeech2Text | ListeningSpeech2Text":
         """Open a packed file, its unpacked folder or a hub name; stock ESPnet's packs too.
@@ -60,13 +61,16 @@ class Speech2Text(asr_inference.Speech2Text):
             encoder: folder or hub name of a speech language model's frozen encoder, where the
                 pack neither holds it nor knows it by a hub name
             decoder: the same of its language model
+            trust_remote_code: open a pack whose base model brings Python code
             options: of decoding, in place of those in the pack, such as beam_size
         """
         if model_tag is None:
             return Speech2Text(**options, device=device)
         given = {"encoder": encoder, "decoder": decoder}
         bases = {part: str(name) for part, name in given.items() if name is not None}
-        with opened(model_tag, cache_dir=cache_dir, bases=bases) as pack:
+        with opened(
+            model_tag, cache_dir=cache_dir, bases=bases, trust_remote_code=trust_remote_code
+        ) as pack:
             if pack.facts.method not in OPENERS:
                 raise UserError(
                     f"{model_tag} is decoded by {pack.facts.method!r}, which espnet_otreg does not "
@@ -109,7 +113,10 @@ class ListeningSpeech2Text:
 
 
 def _beam(pack: Pack, device: str, options: dict[str, Any]) -> Speech2Text:
-    weights = read_weights(pack.model)  # before ESPnet reads it, which would run what it pickles
+    # read before ESPnet does, which would run what is pickled there
+    weights = read_weights(pack.model)
+    if "lm_file" in pack.further:
+        read_weights(Path(pack.further["lm_file"]))
     given = accepted(asr_inference.Speech2Text.__init__, {**options, **pack.further})
     found = Speech2Text(str(pack.config), str(pack.model), device=device, **given)
     _check_weights(found.asr_model, weights, pack)
@@ -127,6 +134,10 @@ def _greedy(pack: Pack, device: str, options: dict[str, Any]) -> GreedySpeech2Te
 
 def _listening(pack: Pack, device: str, options: dict[str, Any]) -> ListeningSpeech2Text:
     read_weights(pack.model)
+    for base in pack.facts.bases:
+        if base.folder is not None and base.option == "experiment":
+            for path in sorted((pack.folder / base.folder).glob("*.pth")):
+                read_weights(path)
     accepted(SpeechLanguageModel.transcribe, options)
     listener = SpeechLanguageModel.from_files(pack.config, pack.model, device=device)
     return ListeningSpeech2Text(listener, options)

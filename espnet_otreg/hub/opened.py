@@ -32,11 +32,16 @@ class Pack(NamedTuple):
 
 @contextmanager
 def opened(
-    tag: str | Path, *, cache_dir: str | Path | None = None, bases: Mapping[str, str] | None = None
+    tag: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    bases: Mapping[str, str] | None = None,
+    trust_remote_code: bool = False,
 ) -> Iterator[Pack]:
     """Open a pack until the body ends.
 
-    `bases` are base models by part (encoder, decoder), in place of those the pack names.
+    `bases` are base models by part (encoder, decoder), in place of those the pack names. A pack
+    that runs code which comes with a base model is refused unless it is trusted.
     """
     folder = find(tag, cache_dir).absolute()
     names = _read_meta(folder)
@@ -49,6 +54,11 @@ def opened(
             raise UserError(f"{folder / META} names no {name}: it is no pack of an ASR model")
     paths = {key: inside(folder, name, key) for key, name in names.items()}
     config = _read_mapping(paths.pop("asr_train_config"))
+    if not trust_remote_code and _runs_code(config):
+        raise UserError(
+            f"{tag} runs Python code that comes with its base model: read that code, then give "
+            "from_pretrained(..., trust_remote_code=True)"
+        )
     resolve(config, folder)
     point_to(facts.bases, config, folder, bases or {})
     decoding = folder / DECODING
@@ -118,6 +128,12 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict | None):
         raise UserError(f"{path} must hold a mapping, got {type(content).__name__}")
     return content or {}
+
+
+def _runs_code(options: Any) -> bool:
+    if isinstance(options, dict):
+        return bool(options.get("trust_remote_code")) or any(map(_runs_code, options.values()))
+    return False
 
 
 def _tell_version(folder: Path, facts: Facts) -> None:

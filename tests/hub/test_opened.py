@@ -87,6 +87,15 @@ def test_base_models_of_the_hub_are_left_by_name_and_unknown_ones_refused(folder
         pass
 
 
+def test_code_that_comes_with_a_base_model_is_run_by_wish_alone(folder):
+    config = {"decoder": "causal_lm", "decoder_conf": {"trust_remote_code": True}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="trust_remote_code=True"), opened(folder):
+        pass
+    with opened(folder, trust_remote_code=True):
+        pass
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -162,6 +162,12 @@ def test_a_speech_language_model_with_its_bases_needs_nothing_else(listener, tmp
     assert run_card(pack) == expected.text
     with zipfile.ZipFile(pack) as stream:
         stream.extractall("opened")
+    weights = away / "opened" / "base" / "encoder" / MODEL
+    kept = weights.read_bytes()
+    torch.save({"run": logging.Formatter()}, weights)
+    with pytest.raises(UserError, match="no checkpoint of plain tensors"):
+        Speech2Text.from_pretrained("opened")
+    weights.write_bytes(kept)
     lost = "base/decoder/tokenizer.json"
     (away / "opened" / lost).unlink()
     with pytest.raises(UserError, match=f"lacks {lost}"):

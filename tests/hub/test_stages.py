@@ -16,6 +16,7 @@ python3() { echo "python3 $*"; }
 stage=14 stop_stage=15 skip_packing=false skip_upload=false hf_repo= pack_systems= pack_seed=
 pack_args= asr_config="conf/base.yaml conf/otreg.yaml conf/shuffled.yaml" seeds="1 2"
 systems=(exp/base1,exp/base2 exp/otreg1,exp/otreg2 exp/shuffled1,exp/shuffled2)
+shown=("Base" "OTReg" "OTReg, shuffled")
 results=exp answer=text inference_asr_model=m.pth inference_method=beam
 inference_args="--beam_size 3"
 decode_config=(--config conf/decode.yaml) features_dir= language_model= mini=true
@@ -67,7 +68,9 @@ def test_packing_is_told_how_the_model_was_decoded_and_what_it_was_trained_on(tm
     for told in (
         "--model_file m.pth --output exp/otreg1/packed.zip --method beam",
         "--inference_config conf/decode.yaml --inference_args=--beam_size 3",
-        "--results exp/results.json --train_corpora covost2 --init_corpora mls fleurs",
+        "--results exp/results.json --name",
+        "--train_corpora covost2 --init_corpora mls fleurs",
+        "--name OTReg, trained on mini covost2 --train_corpora",
         "--languages en es --mini true --hf_repo me/model",
     ):
         assert told in line
