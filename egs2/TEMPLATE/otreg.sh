@@ -14,7 +14,7 @@ cores=$(env -u OMP_NUM_THREADS nproc)  # nproc obeys OMP_NUM_THREADS
 
 # General
 stage=0               # first stage to run
-stop_stage=13         # last stage to run
+stop_stage=15         # last stage to run
 ngpu=auto             # GPUs per training; auto: all that are present
 nj=${cores}           # processes for data preparation
 inference_nj=${cores} # processes for decoding
@@ -73,10 +73,19 @@ frame_seconds=        # of the encoder; with token_type lm and mini corpora, mea
 readme=               # a README whose table between the results markers is replaced
 report=true           # a page with tables, figures and every utterance, in the results folder
 
+# Packing and upload
+skip_packing=false    # true: no stage 14
+skip_upload=false     # true: no stage 15, which uploads nothing without --hf_repo either
+hf_repo=              # user/name on the Hugging Face hub; several models: user/name-CONFIG
+pack_systems=         # which of --asr_config's models, or all; default: all but the baseline
+pack_seed=            # the seed whose model is packed; default: the first
+pack_args=            # further arguments of espnet_otreg.bin.pack, e.g. "--include_base"
+
 help_message=$(
-    echo "Usage: ./run.sh [--option value ...]   (stages 0-13 as in ESPnet's asr.sh)"
+    echo "Usage: ./run.sh [--option value ...]   (stages 0-15 as in ESPnet's asr.sh)"
     echo "  0 mini corpora  1 data  2 speed perturbation  3 format  4 filter  5 tokens"
     echo "  10 shapes  11 train  12 decode  13 score and compare"
+    echo "  14 pack  15 upload"
     sed -n '/^# General/,/^help_message/p' "$0" | sed '$d; s/^\([a-z_]*\)=/--\1 /')
 command_line="./otreg.sh$(printf ' %q' "$@")"
 parse_options "$@"
@@ -97,7 +106,7 @@ fi
     fail "translations are scored by sacrebleu: pip install 'espnet_otreg[translation]'"
 init_corpora=${init_corpora:-${train_corpora}}
 results=${results:-${expdir}}
-[ -z "${plan}" ] || { stage=14 stop_stage=14; }  # beyond the last: no step runs
+[ -z "${plan}" ] || { stage=99 stop_stage=99; }  # beyond the last: no step runs
 all_corpora=$(printf '%s\n' ${init_corpora} ${train_corpora} ${test_corpora} | sort -u)
 if [ "${ngpu}" = auto ]; then
     ngpu=$(nvidia-smi --list-gpus 2> /dev/null | grep -c '^GPU' || true)
@@ -179,3 +188,4 @@ fi
 
 . ./stages_data.sh
 . ./stages_model.sh
+. ./stages_hub.sh

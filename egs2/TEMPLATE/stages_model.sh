@@ -145,7 +145,7 @@ done
 stock_exp=
 [ -z "${stock_config}" ] || . ./stages_stock.sh
 
-in_range 13 || exit 0
+in_range 13 || { . ./stages_hub.sh; exit 0; }
 if [ -z "${asr_config}" ]; then  # no system to compare: leave word of the one that was trained
     mkdir -p "${results}"
     echo "${init_exp} ${decode_tag}" > "${results}/checkpoint"

@@ -1,0 +1,171 @@
+"""A trained model, packed, as a function from a recording to text.
+
+model = Speech2Text.from_pretrained("packed.zip")
+text, tokens, *_ = model("speech.wav")[0]
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from espnet2.bin import asr_inference
+from espnet2.text.build_tokenizer import build_tokenizer
+from torch import Tensor
+
+from espnet_otreg.decode.ctc_greedy import ctc_greedy
+from espnet_otreg.decode.recording import read_recording
+from espnet_otreg.decode.slm import SpeechLanguageModel
+from espnet_otreg.errors import UserError
+from espnet_otreg.hub.contents import read_weights
+from espnet_otreg.hub.decoding import accepted
+from espnet_otreg.hub.opened import Pack, opened
+from espnet_otreg.tasks.asr import ASRTask  # registers this package's models too
+
+Recording = str | Path | np.ndarray | Tensor  # a file, or samples (N,) at the model's rate
+Answer = tuple[str | None, list[str], list[int], Any]  # text, tokens, their ids, details
+Join = Callable[[Sequence[str]], str]
+
+
+class Speech2Text(asr_inference.Speech2Text):
+    """Stock ESPnet's beam search, which knows this package's models; opens packs of every kind."""
+
+    sampling_rate = 16000
+    join: Join | None = None  # tokens to text, where they are a language model's pieces
+
+    def __call__(self, speech: Recording) -> Any:
+        """Return the n best answers, as stock ESPnet does."""
+        results = super().__call__(torch.from_numpy(read_recording(speech, self.sampling_rate)))
+        if self.join is None or not isinstance(results, list):
+            return results
+        return [(self.join(tokens), tokens, *rest) for _, tokens, *rest in results]
+
+    @staticmethod
+    def from_pretrained(
+        model_tag: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        cache_dir: str | Path | None = None,
+        encoder: str | None = None,
+        decoder: str | None = None,
+        trust_remote_code: bool = False,
+        **options: Any,
+    ) -> "Speech2Text | GreedySpeech2Text | ListeningSpeech2Text":
+        """Open a packed file, its unpacked folder or a hub name; stock ESPnet's packs too.
+
+        Args:
+            model_tag: the pack
+            device: cpu or cuda
+            cache_dir: where packed files are unpacked and hub models kept
+            encoder: folder or hub name of a speech language model's frozen encoder, where the
+                pack neither holds it nor knows it by a hub name
+            decoder: the same of its language model
+            trust_remote_code: open a pack whose base model brings Python code
+            options: of decoding, in place of those in the pack, such as beam_size
+        """
+        if model_tag is None:
+            return Speech2Text(**options, device=device)
+        given = {"encoder": encoder, "decoder": decoder}
+        bases = {part: str(name) for part, name in given.items() if name is not None}
+        with opened(
+            model_tag, cache_dir=cache_dir, bases=bases, trust_remote_code=trust_remote_code
+        ) as pack:
+            if pack.facts.method not in OPENERS:
+                raise UserError(
+                    f"{model_tag} is decoded by {pack.facts.method!r}, which espnet_otreg does not "
+                    f"know here: install version {pack.facts.espnet_otreg}"
+                )
+            return OPENERS[pack.facts.method](pack, device, {**pack.decoding, **options})
+
+
+class GreedySpeech2Text:
+    """The CTC branch alone: the best token of every frame."""
+
+    def __init__(self, asr_model: Any, options: Any, sampling_rate: int, join: Join | None) -> None:
+        self.asr_model, self.asr_train_args = asr_model.eval(), options
+        self.sampling_rate = sampling_rate
+        tokenizer = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
+        self.join: Join = tokenizer.tokens2text if join is None else join
+
+    def __call__(self, speech: Recording) -> list[Answer]:
+        """Return the one answer in a list."""
+        samples = torch.from_numpy(read_recording(speech, self.sampling_rate))
+        device = next(self.asr_model.parameters()).device
+        lengths = torch.tensor([len(samples)], device=device)
+        (ids,) = ctc_greedy(self.asr_model, samples[None].to(device), lengths)
+        tokens = [self.asr_model.token_list[i] for i in ids]
+        return [(self.join(tokens), tokens, ids, None)]
+
+
+class ListeningSpeech2Text:
+    """A speech language model."""
+
+    def __init__(self, listener: SpeechLanguageModel, options: dict[str, Any]) -> None:
+        self.listener, self.options = listener, options
+
+    def __call__(self, speech: Recording, language: str | None = None) -> list[Answer]:
+        """Return the one answer in a list; `language` is a code such as en, for the prompt."""
+        clip = read_recording(speech, self.listener.sampling_rate)
+        (answer,) = self.listener.transcribe([clip], language, **self.options)
+        ids = self.listener.tokenizer.convert_tokens_to_ids(answer.tokens)
+        return [(answer.text, answer.tokens, ids, answer)]
+
+
+def _beam(pack: Pack, device: str, options: dict[str, Any]) -> Speech2Text:
+    # read before ESPnet does, which would run what is pickled there
+    weights = read_weights(pack.model)
+    if "lm_file" in pack.further:
+        read_weights(Path(pack.further["lm_file"]))
+    given = accepted(asr_inference.Speech2Text.__init__, {**options, **pack.further})
+    found = Speech2Text(str(pack.config), str(pack.model), device=device, **given)
+    _check_weights(found.asr_model, weights, pack)
+    found.sampling_rate, found.join = pack.facts.sampling_rate, _join(pack)
+    return found
+
+
+def _greedy(pack: Pack, device: str, options: dict[str, Any]) -> GreedySpeech2Text:
+    weights = read_weights(pack.model)
+    accepted(lambda: None, options)
+    model, trained = ASRTask.build_model_from_file(str(pack.config), str(pack.model), device)
+    _check_weights(model, weights, pack)
+    return GreedySpeech2Text(model, trained, pack.facts.sampling_rate, _join(pack))
+
+
+def _listening(pack: Pack, device: str, options: dict[str, Any]) -> ListeningSpeech2Text:
+    read_weights(pack.model)
+    for base in pack.facts.bases:
+        if base.folder is not None and base.option == "experiment":
+            for path in sorted((pack.folder / base.folder).glob("*.pth")):
+                read_weights(path)
+    accepted(SpeechLanguageModel.transcribe, options)
+    listener = SpeechLanguageModel.from_files(pack.config, pack.model, device=device)
+    return ListeningSpeech2Text(listener, options)
+
+
+def _check_weights(model: Any, weights: dict[str, Tensor], pack: Pack) -> None:
+    """Refuse what ESPnet lets pass: weights that are missing stay random."""
+    if pack.facts.espnet_otreg == "":
+        return  # stock ESPnet's pack, of any version
+    names = model.state_dict().keys()
+    for kind, found in (("lacks", names - weights.keys()), ("has unknown", weights.keys() - names)):
+        if found:
+            raise UserError(
+                f"{pack.model} {kind} {len(found)} tensors, first {min(found)}: it belongs to "
+                "another config.yaml"
+            )
+
+
+def _join(pack: Pack) -> Join | None:
+    if pack.tokenizer is None:
+        return None
+    from espnet_otreg.models.language_model import LMTokenizer
+
+    return LMTokenizer(pack.tokenizer).join
+
+
+OPENERS: dict[str, Callable[[Pack, str, dict[str, Any]], Any]] = {
+    "beam": _beam,
+    "ctc_greedy": _greedy,
+    "slm": _listening,
+}

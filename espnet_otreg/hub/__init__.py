@@ -1,0 +1,1 @@
+"""Trained models as one file that opens anywhere: ESPnet's pack format, model cards, upload."""

@@ -1,0 +1,52 @@
+"""Decoding options that travel with a model: those that change what it writes."""
+
+import inspect
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from espnet_otreg.errors import UserError
+
+OPTIONS = {
+    "beam": (
+        *("beam_size", "ctc_weight", "lm_weight", "ngram_weight", "penalty", "maxlenratio"),
+        *("minlenratio", "nbest", "normalize_length", "streaming", "transducer_conf", "time_sync"),
+        *("dtype", "partial_ar", "threshold_probability", "max_seq_len", "max_mask_parallel"),
+    ),
+    "ctc_greedy": (),
+    "slm": ("beam_size", "max_new_tokens"),
+}
+
+
+def decoding_options(method: str, config: Path | None, arguments: str) -> dict[str, Any]:
+    """Read a decoding YAML and the arguments after it, as stage 12 does."""
+    given: dict[str, Any] = {}
+    if config is not None:
+        if not config.is_file():
+            raise UserError(f"{config} does not exist: --inference_config is a decoding YAML")
+        given = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+        if not isinstance(given, dict):
+            raise UserError(f"{config} must hold a mapping of options, got {given!r}")
+    words = shlex.split(arguments)
+    names = words[::2]
+    if len(words) % 2 or any(not name.startswith("--") for name in names):
+        raise UserError(f"--inference_args must be `--option value ...`, got {arguments!r}")
+    given |= {
+        name[2:]: yaml.safe_load(value) for name, value in zip(names, words[1::2], strict=True)
+    }
+    left = sorted(given.keys() - set(OPTIONS[method]))
+    if left:
+        logging.info("not packed, as method %s writes the same without: %s", method, left)
+    return {name: value for name, value in given.items() if name in OPTIONS[method]}
+
+
+def accepted(function: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse options that a recogniser does not have."""
+    known = inspect.signature(function).parameters
+    unknown = sorted(options.keys() - known.keys())
+    if unknown:
+        raise UserError(f"unknown option {unknown[0]}; known: {', '.join(known)}")
+    return options

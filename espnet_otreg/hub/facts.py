@@ -1,0 +1,57 @@
+"""`otreg.json` of a pack: what is in it and how it is decoded; stock ESPnet's packs have none."""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_json, write_json
+
+FACTS = "otreg.json"
+CONFIG, MODEL, DECODING, CARD = "config.yaml", "model.pth", "decode.yaml", "README.md"
+TOKENIZER = "lm_tokenizer"  # folder: of the masked language model whose pieces are the tokens
+METHODS = ("beam", "ctc_greedy", "slm")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen model that a checkpoint was trained on top of and leaves out."""
+
+    part: str  # encoder or decoder
+    option: str  # of `<part>_conf`, which names it
+    name: str  # hub name, or a folder's own name
+    sha256: str  # that the checkpoint expects
+    local: bool  # it was a folder, which other machines lack
+    folder: str | None  # where it lies in the pack, if it does
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a pack says of itself."""
+
+    model: str  # otreg, ot_transfer, slm or espnet
+    method: str  # one of METHODS
+    espnet_otreg: str  # version that packed it
+    name: str  # what the model is called
+    sampling_rate: int = 16000
+    files: tuple[str, ...] = ()  # without these it cannot be decoded
+    bases: tuple[BaseModel, ...] = field(default=())
+    loaded_as: str = ""  # what the card's example calls the pack
+
+    def write(self, folder: Path) -> None:
+        """Leave otreg.json."""
+        write_json(folder / FACTS, asdict(self))
+
+
+def read_facts(folder: Path) -> Facts | None:
+    """Read otreg.json; None where there is none."""
+    path = folder / FACTS
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    # keys of a later version are passed over: the version is told when the pack is opened
+    known = {name: content[name] for name in (f.name for f in fields(Facts)) if name in content}
+    try:
+        bases = tuple(BaseModel(**base) for base in known.pop("bases", ()))
+        return Facts(bases=bases, files=tuple(known.pop("files", ())), **known)
+    except TypeError as error:
+        raise UserError(f"{path} is not what bin/pack writes ({error}): pack again") from error
