@@ -188,4 +188,7 @@ fi
 
 . ./stages_data.sh
 . ./stages_model.sh
+. ./stages_score.sh
+. ./stages_report.sh
 . ./stages_hub.sh
+[ -z "${page}" ] || log "the report, for any browser: ${page}"

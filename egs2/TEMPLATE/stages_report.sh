@@ -1,5 +1,7 @@
 # Sourced by otreg.sh: the end of stage 13, what the alignment does, and a page to look at it all.
 
+page=
+in_range 13 || return 0
 if [ "${report}" = false ] || [ "${answer}" != text ]; then return 0; fi  # pages compare error rates
 if ! python3 -c "import jinja2, matplotlib" 2> /dev/null; then
     log "stage 13: no report: pip install 'espnet_otreg[report]'"
@@ -27,4 +29,4 @@ python_step 13 "${results}/.done_report" espnet_otreg.bin.report "${reported[@]}
     ${cross_domain:+--cross_domain "${cross_domain[@]}"} --metric "${metric}" \
     --decode_tag "${decode_tag}" ${gap:+--gap "${gap}"} --commands "${command_line}" \
     --nj "${nj}" --output "${results}/report.html"
-log "stage 13: report, for any browser: $(realpath "${results}/report.html")"
+page=$(realpath "${results}/report.html")
