@@ -1,6 +1,7 @@
 """Packing a folder with ESPnet's own writer, and unpacking without trusting what is in the file."""
 
 import contextlib
+import gzip
 import os
 import shutil
 import stat
@@ -18,6 +19,10 @@ from espnet_otreg.models.bases import file_hash
 
 SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar")
 META = "meta.yaml"
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError),
+    RuntimeError,  # a zip file with a password
+)
 
 
 def suffix_of(path: Path) -> str:
@@ -74,7 +79,7 @@ def unpack_into(archive: Path, folder: Path) -> None:
                 shutil.copyfileobj(content, out, 1 << 20)
     except FileExistsError as error:
         raise UserError(f"{archive} refused: it holds {error.filename} twice") from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise UserError(
             f"{archive} is damaged or was cut short ({error}): fetch it again"
         ) from error
@@ -105,7 +110,8 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 def _check(archive: Path, names: Sequence[str], plain: Sequence[bool]) -> None:
     for name, is_plain in zip(names, plain, strict=True):
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+        odd = not path.parts or "\\" in name or ":" in path.parts[0]  # as Windows reads names
+        if odd or path.is_absolute() or ".." in path.parts:
             raise UserError(f"{archive} refused: member {name!r} points outside the archive")
         if not is_plain:
             raise UserError(f"{archive} refused: member {name!r} is a link or a device")

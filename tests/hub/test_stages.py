@@ -110,3 +110,13 @@ def test_an_upload_without_a_pack_names_the_stage(tmp_path):
     done = run(tmp_path, "stage=15 hf_repo=me/x", missing=["packed.zip"])
     assert done.returncode == 1
     assert "exp/otreg1/packed.zip does not exist: run stage 14 first" in done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["covost2_otreg", "fleurs_otreg"])
+def test_every_recipe_knows_the_stages_and_their_options(recipe):
+    folder = ROOT / "egs2" / recipe
+    assert (folder / "stages_hub.sh").resolve() == ROOT / "egs2/TEMPLATE/stages_hub.sh"
+    done = subprocess.run(["./run.sh", "--help"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for told in ("14 pack  15 upload", "--skip_packing ", "--skip_upload ", "--hf_repo "):
+        assert told in done.stdout
