@@ -61,6 +61,23 @@ class Corpus(Protocol):
     def prepare(self) -> Callable[..., Prepared]:
         """List one language and split: root, language, split, work and the options."""
 
+    @property
+    def has_language(self) -> Callable[[str], bool]:
+        """Whether the corpus is in that language at all, downloaded or not."""
+
+    @property
+    def languages(self) -> Callable[[Path], list[str]]:
+        """List the languages that lie under root."""
+
+
+def fault(text: str, name: str, audio: Path) -> str:
+    """Say why a clip, listed under a file's name, cannot be used; empty if it can."""
+    if not text:
+        return "empty sentence"
+    if Path(name).name != name:
+        return f"path is not a plain file name: {name}"
+    return "" if audio.is_file() else f"missing clip: {audio}"
+
 
 def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:
     """Name an utterance; white space in a file name becomes an underscore."""
