@@ -2,8 +2,9 @@
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -107,3 +108,93 @@ def aishell(
     for speaker in packed:
         write_tar(home / "wav" / f"{speaker}.tar.gz", {f"train/{speaker}/x.wav": wav_bytes()})
     return root
+
+
+class Layout(NamedTuple):
+    """A corpus whose test split can be planted utterance by utterance."""
+
+    language: str
+    table: Callable[[Path], Path]  # where the sentences stand
+    clip: Callable[[Path, int], Path]  # the recording of an utterance
+    row: Callable[[Path, str], tuple[str, ...]]  # its fields in the table
+    header: tuple[str, ...] = ()
+    splits: str = "train, dev, test"
+    folder: str = ""  # that holds the language, under root
+
+
+def _spaced(path: Path, text: str) -> tuple[str, ...]:
+    return (f"{path.stem} {text}",)
+
+
+_CV4 = "cv-corpus-4-2019-12-10/en"
+LAYOUTS = {
+    "covost2": Layout(
+        "en",
+        lambda root: root / _CV4 / "validated.tsv",
+        lambda root, n: root / _CV4 / "clips" / f"common_voice_en_{n}.mp3",
+        lambda path, text: ("s1", path.name, text, "2"),
+        VALIDATED,
+        folder="cv-corpus-4-2019-12-10",
+    ),
+    "commonvoice": Layout(
+        "en",
+        lambda root: root / "cv-corpus-17.0-2024-03-15/en/test.tsv",
+        lambda root, n: root / f"cv-corpus-17.0-2024-03-15/en/clips/common_voice_en_{n}.mp3",
+        lambda path, text: ("s1", path.name, text, "2"),
+        VALIDATED,
+        "train, dev, test, validated",
+        "cv-corpus-17.0-2024-03-15",
+    ),
+    "fleurs": Layout(
+        "en",
+        lambda root: root / "data/en_us/test.tsv",
+        lambda root, n: root / f"data/en_us/audio/test/{n}.wav",
+        lambda path, text: fleurs_row(path.name, text),
+        folder="data",
+    ),
+    "librispeech": Layout(
+        "en",
+        lambda root: root / "LibriSpeech/test-clean/61/70/61-70.trans.txt",
+        lambda root, n: root / f"LibriSpeech/test-clean/61/70/61-70-{n:04d}.flac",
+        _spaced,
+        splits="train, dev, test, train-clean-100",
+        folder="LibriSpeech",
+    ),
+    "mls": Layout(
+        "fr",
+        lambda root: root / "mls_french/test/transcripts.txt",
+        lambda root, n: root / f"mls_french/test/audio/12/34/12_34_{n:06d}.flac",
+        lambda path, text: (path.stem, text),
+        folder="mls_french",
+    ),
+    "aishell": Layout(
+        "zh",
+        lambda root: root / "data_aishell/transcript/aishell_transcript_v0.8.txt",
+        lambda root, n: root / f"data_aishell/wav/test/S0764/BAC009S0764W{n:04d}.wav",
+        _spaced,
+        folder="data_aishell",
+    ),
+}
+
+
+def plant(root: Path, corpus: str, sentences: Sequence[str], **table: str) -> list[Path]:
+    """Write a test split of these sentences; returns the recordings, in order."""
+    layout = LAYOUTS[corpus]
+    clips = [layout.clip(root, n) for n in range(1, len(sentences) + 1)]
+    rows = [layout.row(*pair) for pair in zip(clips, sentences, strict=True)]
+    write_rows(root, corpus, rows, **table)
+    for clip in clips:
+        write_audio(clip, **({"format": "MP3"} if clip.suffix == ".mp3" else {}))
+    if corpus == "covost2":
+        pairs = [(clip.name, "T", "test") for clip in clips]
+        write_table(root / "covost_v2.en_de.tsv", [SPLIT, *pairs])
+    if corpus == "librispeech":
+        (root / "LibriSpeech/test-other").mkdir(exist_ok=True)
+    return clips
+
+
+def write_rows(root: Path, corpus: str, rows: list[tuple[str, ...]], **table: str) -> Path:
+    """Write the table of sentences under its header, if it has one."""
+    layout = LAYOUTS[corpus]
+    header = [layout.header] if layout.header else []
+    return write_table(layout.table(root), [*header, *rows], **table)

@@ -24,12 +24,14 @@ dumpdir=dump          # formatted audio
 expdir=exp            # trained models and results
 
 # Data
-langs="en es fr"      # languages, trained together
+langs="en es fr"      # languages, trained together, of which a corpus may lack some; all: those present
 mini=auto             # make and use mini corpora; auto: when db.sh lacks a path
 mini_size=mini        # smoke, mini or large
 train_corpora=        # what the compared systems train on
 init_corpora=         # what the common checkpoint trains on; default: train_corpora
 test_corpora=         # what everything is tested on; others than train_corpora are cross-domain
+overlap=error         # clips or speakers of a test set in training: error, drop them there, allow
+sentence_overlap=allow  # sentences of a test set in training, which are counted: error, drop, allow
 audio_format=flac
 fs=16000
 speed_perturb_factors=   # e.g. "0.9 1.0 1.1"
@@ -166,6 +168,7 @@ if [ "${mini}" = true ]; then
     [[ "${all_corpora}" != *graded* ]] || word_times=${graded_root}/word_times.jsonl
     GRADED0=${graded_root}/graded0 GRADED1=${graded_root}/graded1 GRADED2=${graded_root}/graded2
     BROAD=${mini_root}-broad/broad
+    LIBRISPEECH=${mini_root}-librispeech COMMONVOICE=${mini_root}-commonvoice
     if in_range 0; then
         log "stage 0: mini corpora (${mini_size}) in ${mini_root}"
         python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
@@ -174,10 +177,11 @@ if [ "${mini}" = true ]; then
             python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
                 --corpora "graded0 graded1 graded2" --output "${graded_root}" --jobs "${nj}"
         fi
-        if [[ "${all_corpora}" == *broad* ]]; then
+        for corpus in broad librispeech commonvoice; do  # each in a folder of its own
+            [[ $'\n'"${all_corpora}"$'\n' == *$'\n'"${corpus}"$'\n'* ]] || continue
             python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
-                --corpora broad --output "${mini_root}-broad" --jobs "${nj}"
-        fi
+                --corpora "${corpus}" --output "${mini_root}-${corpus}" --jobs "${nj}"
+        done
     fi
 else
     ! in_range 0 || log "stage 0: nothing to do, db.sh names the corpora"

@@ -50,15 +50,27 @@ else
 fi
 
 # Stage 4: join and filter what trains; what is dropped is counted and listed
+filtered=${dumpdir}/raw
+[[ " ${overlap} ${sentence_overlap} " != *" drop "* ]] || filtered=${dumpdir}/raw/before_drop
 for set in ${training_sets}; do
     case "${set}" in
         "${train_set}"|"${valid_set}") corpora=${train_corpora} ;;
         *) corpora=${init_corpora} ;;
     esac
     python_step 4 "${dumpdir}/raw/.done/filter_${set}" espnet_otreg.bin.filter_data \
-        --input $(sets_of "${corpora}" "${set##*_}") --output "${dumpdir}/raw/${set}" \
+        --input $(sets_of "${corpora}" "${set##*_}") --output "${filtered}/${set}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}"
 done
+
+# Nothing that training reads may be tested on; a check that changes nothing leaves the chain alone
+before_check=${chain}
+python_step 4 "${dumpdir}/raw/.done/overlap_${train_set}_on_$(joined "${test_corpora}")" \
+    espnet_otreg.bin.check_overlap \
+    --train $(for set in ${training_sets}; do echo "${filtered}/${set}"; done) \
+    --test $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
+    --overlap "${overlap}" --sentences "${sentence_overlap}" --report "${dumpdir}/raw/overlap.tsv" \
+    --output "${dumpdir}/raw"
+[ "${filtered}" != "${dumpdir}/raw" ] || chain=${before_check}
 
 # Stage 5: tokens, of all training text together
 train_folders=$(printf "${dumpdir}/raw/%s\n" "${init_set}" "${train_set}" | sort -u)

@@ -1,7 +1,8 @@
 """Stages 2 and 3: every recording of a data directory as mono FLAC or WAV at one rate.
 
 Parallel and resumable: what an interrupted run finished is not done again. Recordings that cannot
-be used are listed in OUTPUT/rejected.tsv with the reason.
+be used are listed in OUTPUT/rejected.tsv with the reason. OUTPUT/manifest.jsonl is the same tables
+for other toolkits.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from espnet_otreg.bin.cli import run
 from espnet_otreg.corpora.audio import FORMATS
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.format_set import Formatted, Settings, format_set
+from espnet_otreg.corpora.manifest import check_manifest, mismatches, write_manifest
 from espnet_otreg.corpora.record import by_category, counts, write_rejected
 from espnet_otreg.errors import UserError
 
@@ -71,6 +73,9 @@ def format_audio(args: argparse.Namespace) -> None:
             f"({counts(by_category(result.rejected))}); --max_rejected allows a share of "
             f"{args.max_rejected:g}. Each one is in {args.output / 'rejected.tsv'}."
         )
+    if any(mismatches(args.output, result.data, args.fs)):  # none where nothing has changed
+        write_manifest(args.output, result.data, args.fs)
+        check_manifest(args.output, result.data, args.fs)
     result.data.save(args.output)
 
 

@@ -1,4 +1,4 @@
-"""Make small corpora of synthetic speech in the layouts of CoVoST-2, FLEURS and MLS."""
+"""Make small corpora of synthetic speech in the layouts of the real ones."""
 
 import argparse
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.bin import cli
-from espnet_otreg.corpora.mini.domains import DOMAINS, EVERY, SIZES
+from espnet_otreg.corpora.mini.domains import DOMAINS, EVERY, LANGUAGES_OF, SIZES
 from espnet_otreg.corpora.mini.lexicon import LANGUAGES
 from espnet_otreg.errors import UserError
 
@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="mini",
         help="smoke: seconds, for tests; mini: hours of speech; large: tens of hours",
     )
-    parser.add_argument("--languages", default=" ".join(LANGUAGES), help="separated by spaces")
+    parser.add_argument("--languages", default="all", help="separated by spaces, or `all`")
     parser.add_argument(
         "--corpora",
         default=" ".join(DOMAINS),
@@ -52,6 +52,13 @@ def _make(arguments: argparse.Namespace) -> None:
 
     languages = _choose(arguments.languages, LANGUAGES, "--languages")
     corpora = _choose(arguments.corpora, tuple(EVERY), "--corpora")
+    for corpus in corpora:
+        spoken = LANGUAGES_OF.get(corpus, languages)
+        if not set(spoken) & set(languages):
+            raise UserError(
+                f"{corpus} is in {' '.join(spoken)} alone, and --languages is "
+                f"{arguments.languages!r}: add that language or leave the corpus out"
+            )
     if arguments.jobs < 0:
         raise UserError(f"--jobs must be 0 or more, not {arguments.jobs}")
     jobs = arguments.jobs or len(os.sched_getaffinity(0))
@@ -72,8 +79,8 @@ def _make(arguments: argparse.Namespace) -> None:
 
 
 def _choose(given: str, known: Sequence[str], option: str) -> tuple[str, ...]:
-    """The known names among those given, in the order of `known`."""
-    names = given.split()
+    """The known names among those given, in the order of `known`; `all` is every one."""
+    names = list(known) if given == "all" else given.split()
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise UserError(

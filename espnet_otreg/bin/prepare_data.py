@@ -33,7 +33,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--corpus", required=True, choices=sorted(CORPORA), help="layout to read")
     parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus")
-    parser.add_argument("--languages", nargs="+", default=["en", "es", "fr"], help="codes")
+    parser.add_argument(
+        "--languages", nargs="+", default=["en", "es", "fr"], help="codes, or `all`"
+    )
     parser.add_argument("--splits", nargs="+", default=["train", "dev", "test"], help="splits")
     parser.add_argument(
         "--output", type=Path, default=Path("data"), help="data directories' parent"
@@ -52,6 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="raw",
         help="what --text says of transcripts, of translations; BLEU is compared on raw ones",
     )
+    parser.add_argument("--release", help="commonvoice: folder to read where there are several")
     parser.add_argument("--text_column", help="fleurs: 'raw' or 'normalised' [normalised]")
     return parser
 
@@ -72,11 +75,12 @@ def prepare_data(args: argparse.Namespace) -> None:
             "(or --root) to where it lies."
         )
     work = (args.work or args.output / "unpacked") / args.corpus
+    languages = _languages(corpus, args.root, _words(args.languages))
     for split in _words(args.splits):
         folder = args.output / f"{args.corpus}_{split}"
         records: list[Record] = []
         rejected: list[Rejected] = []
-        for language in _words(args.languages):
+        for language in languages:
             prepared = corpus.prepare(args.root, language, split, work, **options)
             kept, lost = _usable(prepared, args.text, args.translations)
             _report(folder.name, language, kept, lost, prepared.notes)
@@ -116,9 +120,35 @@ def _words(arguments: Sequence[str]) -> list[str]:
     return " ".join(arguments).split()
 
 
+def _languages(corpus: Corpus, root: Path, asked: list[str]) -> list[str]:
+    """Return those asked for that the corpus has; one list serves corpora of other languages too.
+
+    A language that the corpus has, but whose folder is absent, is left to its reader to refuse.
+    """
+    if asked == ["all"]:
+        present = corpus.languages(root)
+        if not present:
+            raise UserError(
+                f"--languages all: no language of {corpus.NAME} is in {root}. Set "
+                f"{corpus.VARIABLE} in db.sh (or --root) to the folder that holds it."
+            )
+        logging.info("%s: all languages present: %s", corpus.NAME, " ".join(present))
+        return present
+    chosen = [language for language in dict.fromkeys(asked) if corpus.has_language(language)]
+    passed_over = [language for language in asked if language not in chosen]
+    if not chosen:
+        raise UserError(
+            f"{corpus.NAME} has none of the languages asked for ({' '.join(asked) or 'none'}): "
+            "leave the corpus out, or ask for one that it has."
+        )
+    if passed_over:
+        logging.warning("%s does not have %s: passed over", corpus.NAME, " ".join(passed_over))
+    return chosen
+
+
 def _corpus_options(corpus: Corpus, args: argparse.Namespace) -> dict[str, str]:
     """Pass on the options given; one that the corpus does not know is an error."""
-    given = {"target": args.target, "text_column": args.text_column}
+    given = {name: getattr(args, name) for name in ("target", "release", "text_column")}
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in corpus.OPTIONS:

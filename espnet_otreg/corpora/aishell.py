@@ -55,7 +55,7 @@ class Transcripts(NamedTuple):
 
 def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
     """List one split: every clip in its folders, and every transcript of its speakers."""
-    if language not in LANGUAGES:
+    if not has_language(language):
         raise UserError(f"AISHELL-1 has no language '{language}'; it has zh (Mandarin)")
     if split not in SPLITS:
         raise UserError(f"AISHELL-1 has no split '{split}'; its splits are {', '.join(SPLITS)}")
@@ -88,6 +88,16 @@ def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
     return Prepared(records, rejected, found.notes)
 
 
+def has_language(language: str) -> bool:
+    """Whether it is Mandarin."""
+    return language in LANGUAGES
+
+
+def languages(root: Path) -> list[str]:
+    """Return Mandarin if the corpus is there."""
+    return [LANGUAGES[0]] if any(_is_home(place) for place in _places(root)) else []
+
+
 def _speaker_of(clip: str) -> str:
     """Return the speaker named in an id; empty if it is none of AISHELL-1."""
     match = _ID.fullmatch(clip)
@@ -96,12 +106,19 @@ def _speaker_of(clip: str) -> str:
 
 def _home(root: Path) -> Path:
     """Find the folder that holds wav/ and transcript/."""
-    places = [root / "data_aishell", root, root / "aishell" / "data_aishell"]
-    for place in places:
-        if (place / "wav").is_dir() and (place / "transcript" / TRANSCRIPT).is_file():
+    for place in _places(root):
+        if _is_home(place):
             return place
-    looked = [place / "transcript" / TRANSCRIPT for place in places]
+    looked = [place / "transcript" / TRANSCRIPT for place in _places(root)]
     raise absent("AISHELL-1 (wav/ and transcript/)", looked, VARIABLE)
+
+
+def _places(root: Path) -> list[Path]:
+    return [root / "data_aishell", root, root / "aishell" / "data_aishell"]
+
+
+def _is_home(place: Path) -> bool:
+    return (place / "wav").is_dir() and (place / "transcript" / TRANSCRIPT).is_file()
 
 
 def _speakers(wav: Path) -> dict[str, Path]:

@@ -16,14 +16,17 @@ For recognition the targets do not matter: a split is the union over all targets
 import re
 from collections import Counter
 from collections.abc import Iterator
+from os.path import splitext
 from pathlib import Path
 from typing import NamedTuple
 
+from espnet_otreg.corpora.clip_tables import common_voice_folders, read_sentences
 from espnet_otreg.corpora.record import (
     Prepared,
     Record,
     Rejected,
     absent,
+    fault,
     make_utt_id,
     one_line,
 )
@@ -38,13 +41,6 @@ SOURCES = "en fr de es ca it ru zh-CN pt fa et mn nl tr ar sv-SE lv sl ta ja id 
 RELEASE = "cv-corpus-4-2019-12-10"
 # "train_covost" marks the clips that CoVoST added to Common Voice's own training set
 SPLIT_NAMES = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}
-
-
-class Sentence(NamedTuple):
-    """What validated.tsv knows of one clip."""
-
-    text: str
-    speaker: str
 
 
 class Listed(NamedTuple):
@@ -73,38 +69,45 @@ def prepare(
         raise UserError(f"CoVoST-2 has no split '{split}'; its splits are {', '.join(SPLITS)}")
     home = _common_voice(root, language)
     splits = _read_splits(root, language, split, target)
-    rejected = list(splits.rejected)
-    notes = splits.notes
-    sentences, refused = _read_sentences(
-        home / "validated.tsv", splits.translations, rejected, notes
-    )
-    records = []
-    for clip in sorted(splits.translations):
-        if clip in refused:
-            continue
-        utt_id = make_utt_id(NAME, language, split, Path(clip).stem)
-        if clip not in sentences:
+    sentences = read_sentences(home / "validated.tsv", NAME, splits.translations)
+    rejected = splits.rejected + sentences.rejected
+    clips, records = home / "clips", []
+    for clip in sorted(splits.translations.keys() - sentences.refused):
+        utt_id = make_utt_id(NAME, language, split, splitext(clip)[0])
+        if clip not in sentences.found:
             rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
             continue
-        sentence, audio = sentences[clip], home / "clips" / clip
-        if not sentence.text:
-            rejected.append(Rejected(utt_id, "empty sentence"))
-        elif Path(clip).name != clip:
-            rejected.append(Rejected(utt_id, f"path is not a plain file name: {clip}"))
-        elif not audio.is_file():
-            rejected.append(Rejected(utt_id, f"missing clip: {audio}"))
-        else:
-            translation = splits.translations[clip] or None
-            kept = splits.target if translation else None
-            records.append(
-                Record(utt_id, sentence.speaker, language, sentence.text, audio, translation, kept)
-            )
-    return Prepared(records, rejected, notes)
+        sentence, audio = sentences.found[clip], clips / clip
+        reason = fault(sentence.text, clip, audio)
+        if reason:
+            rejected.append(Rejected(utt_id, reason))
+            continue
+        translation = splits.translations[clip] or None
+        kept = splits.target if translation else None
+        records.append(
+            Record(utt_id, sentence.speaker, language, sentence.text, audio, translation, kept)
+        )
+    return Prepared(records, rejected, splits.notes + sentences.notes)
+
+
+def has_language(language: str) -> bool:
+    """Whether CoVoST-2 translates from it."""
+    return language in SOURCES.split()
+
+
+def languages(root: Path) -> list[str]:
+    """List the languages with clips and split tables."""
+    with_clips = {folder.name for folder in common_voice_folders(root)}
+    return [
+        language
+        for language in SOURCES.split()
+        if language in with_clips and any(_find_tables(root, language))
+    ]
 
 
 def _common_voice(root: Path, language: str) -> Path:
     """Find the language's folder of Common Voice 4.0."""
-    releases = [path for path in sorted(root.glob("cv-corpus-*")) if (path / language).is_dir()]
+    releases = [path.parent for path in common_voice_folders(root, language) if path.parent != root]
     chosen = [path for path in releases if path.name == RELEASE] or releases
     if len(chosen) > 1:
         names = ", ".join(path.name for path in chosen)
@@ -122,18 +125,29 @@ def _common_voice(root: Path, language: str) -> Path:
     raise absent(what, list(dict.fromkeys(looked)), VARIABLE, known)
 
 
-def _split_tables(root: Path, language: str) -> dict[str, Path]:
-    """Find covost_v2.<language>_<target>.tsv, by target."""
+def _find_tables(root: Path, language: str) -> Iterator[tuple[str, Path]]:
+    """Yield target and path of every covost_v2.<language>_<target>.tsv."""
     pattern = re.compile(rf"covost_v2\.{re.escape(language)}_([A-Za-z-]+)\.tsv")
-    places = [root, root / "covost2", root / language]
-    places += sorted(path / language for path in root.glob("cv-corpus-*"))
-    tables: dict[str, Path] = {}
-    for place in places:
-        for path in sorted(place.iterdir()) if place.is_dir() else []:
+    for place in _table_places(root, language):
+        for path in sorted(place.glob("covost_v2.*.tsv")):
             match = pattern.fullmatch(path.name)
             if match:
-                tables.setdefault(match[1], path)
+                yield match[1], path
+
+
+def _table_places(root: Path, language: str) -> list[Path]:
+    """Where split tables may lie, the first place counting most."""
+    places = [root, root / "covost2", root / language]
+    return places + sorted(path / language for path in root.glob("cv-corpus-*"))
+
+
+def _split_tables(root: Path, language: str) -> dict[str, Path]:
+    """Find the split tables of a language, by target."""
+    tables: dict[str, Path] = {}
+    for target, path in _find_tables(root, language):
+        tables.setdefault(target, path)
     if not tables:
+        places = _table_places(root, language)
         looked = [place / f"covost_v2.{language}_<target>.tsv" for place in places]
         raise absent(f"CoVoST-2's split table for '{language}'", looked, VARIABLE)
     return tables
@@ -200,31 +214,3 @@ def _refuse_two_splits(first: Listed, entry: Listed) -> None:
             f"clip {entry.clip} is in split '{first.split}' at {first.where} and in split "
             f"'{entry.split}' at {entry.where}: the splits would overlap. Correct the tables."
         )
-
-
-def _read_sentences(
-    path: Path, wanted: dict[str, str], rejected: list[Rejected], notes: Counter[str]
-) -> tuple[dict[str, Sentence], set[str]]:
-    """Read the sentences of the wanted clips; return also those whose lines were listed as bad."""
-    (clip_at, text_at, speaker_at), rows = read_named_rows(path, ["path", "sentence", "client_id"])
-    sentences: dict[str, Sentence] = {}
-    refused = set()
-    for row in rows:
-        where = f"{path}:{row.line}"
-        if row.problem:
-            named = [field for field in row.fields if field in wanted]
-            if named or not row.fields:
-                rejected.append(Rejected(where, f"{row.problem} ({' '.join(named) or 'any clip'})"))
-            refused.update(named)
-            continue
-        clip = row.fields[clip_at]
-        if clip not in wanted:
-            continue
-        speaker = "_".join(row.fields[speaker_at].split()) or f"{NAME}-{Path(clip).stem}"
-        sentence = Sentence(one_line(row.fields[text_at]), speaker)
-        if sentences.setdefault(clip, sentence) != sentence:
-            refused.add(clip)
-            rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
-        elif clip in refused or sentences[clip] is not sentence:
-            notes["identical duplicate rows"] += 1
-    return sentences, refused

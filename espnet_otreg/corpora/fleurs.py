@@ -23,6 +23,7 @@ from espnet_otreg.corpora.record import (
     Record,
     Rejected,
     absent,
+    fault,
     make_utt_id,
 )
 from espnet_otreg.errors import UserError
@@ -34,6 +35,15 @@ SPLITS = ("train", "dev", "test")
 COLUMNS = 7
 WAV_COLUMN = 1
 TEXT_COLUMNS = {"raw": 2, "normalised": 3}
+CODES = """
+    af_za am_et ar_eg as_in ast_es az_az be_by bg_bg bn_in bs_ba ca_es ceb_ph ckb_iq cmn_hans_cn
+    cs_cz cy_gb da_dk de_de el_gr en_us es_419 et_ee fa_ir ff_sn fi_fi fil_ph fr_fr ga_ie gl_es
+    gu_in ha_ng he_il hi_in hr_hr hu_hu hy_am id_id ig_ng is_is it_it ja_jp jv_id ka_ge kam_ke
+    kea_cv kk_kz km_kh kn_in ko_kr ky_kg lb_lu lg_ug ln_cd lo_la lt_lt luo_ke lv_lv mi_nz mk_mk
+    ml_in mn_mn mr_in ms_my mt_mt my_mm nb_no ne_np nl_nl nso_za ny_mw oc_fr om_et or_in pa_in
+    pl_pl ps_af pt_br ro_ro ru_ru sd_in sk_sk sl_si sn_zw so_so sr_rs sv_se sw_ke ta_in te_in
+    tg_tj th_th tr_tr uk_ua umb_ao ur_pk uz_uz vi_vn wo_sn xh_za yo_ng yue_hant_hk zu_za
+"""
 ALIASES = {"zh": "cmn_hans_cn", "zh-CN": "cmn_hans_cn", "no": "nb_no"}
 
 
@@ -51,26 +61,49 @@ def prepare(
         raise absent(f"FLEURS' table of '{language}' {split}", [table], VARIABLE)
     clips = _clips(home, split, work)
     label = home.name.split("_")[0] if language == home.name else language
-    texts, rejected, notes = read_pairs(table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column])
+    texts, _, rejected, notes = read_pairs(table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column])
     records = []
     for name, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, label, split, Path(name).stem)
         audio = clips / name
-        if not text:
-            rejected.append(Rejected(utt_id, "empty sentence"))
-        elif Path(name).name != name:
-            rejected.append(Rejected(utt_id, f"path is not a plain file name: {name}"))
-        elif not audio.is_file():
-            rejected.append(Rejected(utt_id, f"missing clip: {audio}"))
+        reason = fault(text, name, audio)
+        if reason:
+            rejected.append(Rejected(utt_id, reason))
         else:
             records.append(Record(utt_id, utt_id, label, text, audio))
     return Prepared(records, rejected, notes)
 
 
+def has_language(language: str) -> bool:
+    """Whether it is one of the 102, by FLEURS' code or the first part of it."""
+    first = _code(language).split("_")[0]
+    return any(code.split("_")[0] == first for code in CODES.split())
+
+
+def full_code(language: str) -> str:
+    """Return FLEURS' own code of one of its languages, such as es_419 for es."""
+    first = _code(language).split("_")[0]
+    return next(code for code in CODES.split() if code.split("_")[0] == first)
+
+
+def languages(root: Path) -> list[str]:
+    """List the languages present, by their short codes."""
+    short = {code: name for name, code in reversed(ALIASES.items())}
+    folders = [folder.name for place in _places(root) for folder in sorted(place.iterdir())]
+    return [short.get(name, name.split("_")[0]) for name in folders if name in CODES.split()]
+
+
+def _places(root: Path) -> list[Path]:
+    return [place for place in (root / "data", root / "fleurs" / "data") if place.is_dir()]
+
+
+def _code(language: str) -> str:
+    return ALIASES.get(language, language.replace("-", "_").lower())
+
+
 def _language_folder(root: Path, language: str) -> Path:
     """Find the folder of a code such as 'es' (es_419) or 'es_419'."""
-    places = [place for place in (root / "data", root / "fleurs" / "data") if place.is_dir()]
-    wanted = ALIASES.get(language, language.replace("-", "_").lower())
+    places, wanted = _places(root), _code(language)
     for place in places:
         if (place / wanted).is_dir():
             return place / wanted

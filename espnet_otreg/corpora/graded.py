@@ -25,6 +25,14 @@ class Made:
         self.VARIABLE = name.upper()
         self.people = people  # corpora of the same people share their speakers' names
 
+    def has_language(self, language: str) -> bool:
+        """Whether mini corpora can be in it at all."""
+        return mls.has_language(language)
+
+    def languages(self, root: Path) -> list[str]:
+        """List the languages that were made."""
+        return mls.languages(root)
+
     def prepare(self, root: Path, language: str, split: str, work: Path) -> Prepared:
         """List one language and split under this corpus' name."""
         if not any(root.glob("mls_*")):

@@ -42,12 +42,12 @@ EXTENSIONS = ("flac", "opus")
 
 def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
     """List one language and split."""
-    if language not in FOLDERS:
+    if not has_language(language):
         raise UserError(f"MLS has no language '{language}'; it has {', '.join(FOLDERS)}")
     if split not in SPLITS:
         raise UserError(f"MLS has no split '{split}'; its splits are {', '.join(SPLITS)}")
     home = _split_folder(root, language, split)
-    texts, rejected, notes = read_pairs(home / "transcripts.txt", 2, 0, 1)
+    texts, _, rejected, notes = read_pairs(home / "transcripts.txt", 2, 0, 1)
     records = []
     for clip, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, language, split, clip)
@@ -66,12 +66,27 @@ def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
     return Prepared(records, rejected, notes)
 
 
+def has_language(language: str) -> bool:
+    """Whether it is one of the eight."""
+    return language in FOLDERS
+
+
+def languages(root: Path) -> list[str]:
+    """List the languages present."""
+    return [
+        language for language in FOLDERS if any(place.is_dir() for place in _homes(root, language))
+    ]
+
+
+def _homes(root: Path, language: str) -> list[Path]:
+    """Where a language may lie."""
+    name = f"mls_{FOLDERS[language]}"
+    return [base / folder for base in (root, root / "mls") for folder in (name, f"{name}_opus")]
+
+
 def _split_folder(root: Path, language: str, split: str) -> Path:
     """Find the folder that holds the split's transcripts."""
-    name = f"mls_{FOLDERS[language]}"
-    looked = [
-        base / folder / split for base in (root, root / "mls") for folder in (name, f"{name}_opus")
-    ]
+    looked = [home / split for home in _homes(root, language)]
     for place in looked:
         if (place / "transcripts.txt").is_file():
             return place

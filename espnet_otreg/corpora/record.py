@@ -1,5 +1,6 @@
 """What every corpus reader returns: utterances, and what was left out with the reason."""
 
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,23 @@ class Corpus(Protocol):
     @property
     def prepare(self) -> Callable[..., Prepared]:
         """List one language and split: root, language, split, work and the options."""
+
+    @property
+    def has_language(self) -> Callable[[str], bool]:
+        """Whether the corpus is in that language at all, downloaded or not."""
+
+    @property
+    def languages(self) -> Callable[[Path], list[str]]:
+        """List the languages that lie under root."""
+
+
+def fault(text: str, name: str, audio: Path) -> str:
+    """Say why a clip, listed under a file's name, cannot be used; empty if it can."""
+    if not text:
+        return "empty sentence"
+    if os.path.basename(name) != name:
+        return f"path is not a plain file name: {name}"
+    return "" if os.path.isfile(audio) else f"missing clip: {audio}"
 
 
 def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:

@@ -15,7 +15,7 @@ from espnet_otreg.errors import UserError
 
 TINY = {"read": (4, 1, 1), "covost2": (4, 1, 2), "fleurs": (6, 1, 2)}
 REQUEST = mini.Request("smoke", ("en", "fr"), ("read", "covost2", "fleurs"), 0)
-CV = layouts.COMMON_VOICE
+CV = layouts.RELEASES["covost2"]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from espnet_otreg.corpora.mini import lexicon, shapes
-from espnet_otreg.corpora.mini.domains import EVERY, GRADED, MUSIC, SIZES, family
+from espnet_otreg.corpora.mini.domains import EVERY, GRADED, LANGUAGES_OF, MUSIC, SIZES, family
 from espnet_otreg.corpora.mini.grammar import SPLITS, Sentence, draw_split, written
 from espnet_otreg.corpora.mini.layouts import (
     STAGING,
@@ -129,7 +129,8 @@ def _must_match(output: Path, path: Path, parameters: dict[str, object]) -> None
 
 def _chunks(request: Request) -> Iterator[Chunk]:
     for corpus in request.corpora:
-        for lang in request.languages:
+        spoken = LANGUAGES_OF.get(corpus, request.languages)
+        for lang in (lang for lang in request.languages if lang in spoken):
             for split, clips in zip(SPLITS, SIZES[request.size][corpus], strict=True):
                 for first in range(0, clips, _CHUNK):
                     last = min(first + _CHUNK, clips)

@@ -4,6 +4,8 @@
 voices, rate, pauses, noise and channel, but not in language or words. `graded0` to `graded2` have
 the voices of `covost2` and ever more time in which nobody speaks, filled with noise and music.
 `broad` holds the conditions of all of them and more: for an encoder that has heard everything.
+`librispeech` sounds like `read`, and `commonvoice` like `covost2`, by other people: they complete
+the published protocol's corpora.
 """
 
 from collections import ChainMap
@@ -120,7 +122,15 @@ PRETRAINING = {
     )
 }
 
-EVERY: Mapping[str, Domain] = ChainMap(DOMAINS, GRADED, PRETRAINING)
+PROTOCOL = {
+    "librispeech": replace(DOMAINS["read"], noises=("white", "pink"), snr=(22, 40)),
+    "commonvoice": replace(DOMAINS["covost2"], snr=(15, 35), level=(-30, -18)),
+}
+
+# of corpora that are not in every mini language
+LANGUAGES_OF: dict[str, tuple[str, ...]] = {"librispeech": ("en",)}
+
+EVERY: Mapping[str, Domain] = ChainMap(DOMAINS, GRADED, PRETRAINING, PROTOCOL)
 
 
 def family(corpus: str) -> str:
@@ -133,16 +143,17 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "smoke": {
         **{"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
         **dict.fromkeys(GRADED, (4, 1, 3)),
-        "broad": (10, 3, 3),
+        **{"broad": (10, 3, 3), "librispeech": (10, 4, 4), "commonvoice": (10, 3, 3)},
     },
     "mini": {
         **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
         **dict.fromkeys(GRADED, (100, 20, 60)),
-        "broad": (3000, 30, 30),
+        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
     },
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
         **dict.fromkeys(GRADED, (2000, 100, 500)),
         "broad": (18000, 300, 300),
+        **{"librispeech": (12000, 300, 500), "commonvoice": (4000, 300, 500)},
     },
 }

@@ -1,9 +1,10 @@
 """Where the real corpora keep what: clip files, tables, archives.
 
-`covost2` is Common Voice 4 with CoVoST-2 tables beside it, `fleurs` is FLEURS, all others have the
-layout of Multilingual LibriSpeech: `read` in `mls/`, the graded ones in folders of their own names.
-Two liberties: the MP3 clips are 16 kHz (Common Voice 4: 48 kHz), and English is translated into
-Spanish, a pair that the real CoVoST-2 does not have.
+`covost2` is Common Voice 4 with CoVoST-2 tables beside it, `commonvoice` a later release with more
+columns, `fleurs` is FLEURS, `librispeech` LibriSpeech. All others have the layout of Multilingual
+LibriSpeech: `read` in `mls/`, the graded ones in folders of their own names. Two liberties: the MP3
+clips are 16 kHz (Common Voice 4: 48 kHz), and English is translated into Spanish, a pair that the
+real CoVoST-2 does not have.
 """
 
 import gzip
@@ -21,14 +22,22 @@ from espnet_otreg.corpora.mini.grammar import SPLITS
 from espnet_otreg.corpora.mini.render import SAMPLE_RATE
 from espnet_otreg.files import write_lines, writing
 
-COMMON_VOICE = "cv-corpus-4-2019-12-10"
+RELEASES = {"covost2": "cv-corpus-4-2019-12-10", "commonvoice": "cv-corpus-17.0-2024-03-15"}
 FLEURS_CODES = {"en": "en_us", "es": "es_419", "fr": "fr_fr"}
 MLS_NAMES = {"en": "english", "es": "spanish", "fr": "french"}
 TRANSLATED_TO = {"en": "es", "es": "en", "fr": "en"}
 STAGING = ".work"
 _MP3_COMPRESSION = 0.5  # about 56 kbit/s
-_CV_HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent"
+_CV_HEADERS = {
+    "covost2": "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent",
+    "commonvoice": "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\t"
+    "age\tgender\taccents\tvariant\tlocale\tsegment",
+}
+_CV_FIRST = {"covost2": 17_000_000, "commonvoice": 38_000_000}  # number of the first clip
 _BOOKS = 4  # per speaker
+# LibriSpeech's and MLS' readers are numbered by the same site, so two people need two numbers
+_FIRST_READER = {"librispeech": 6000}
+_TRAIN_PARTS = ("train-clean-100", "train-other-500")
 
 Record = dict[str, Any]  # one clip as `build` describes it
 
@@ -36,21 +45,25 @@ Record = dict[str, Any]  # one clip as `build` describes it
 def clip_name(corpus: str, lang: str, split: str, index: int, speaker: int) -> str:
     """The file's stem, in the manner of its corpus."""
     place = SPLITS.index(split)
-    if corpus == "covost2":
-        return f"common_voice_{lang}_{17_000_000 + 1_000_000 * place + index:08d}"
+    if corpus in RELEASES:
+        return f"common_voice_{lang}_{_CV_FIRST[corpus] + 1_000_000 * place + index:08d}"
     if corpus == "fleurs":
         digest = hashlib.sha256(f"{lang} {split} {index}".encode()).digest()
         return str(10**18 + int.from_bytes(digest[:7], "big"))
-    reader = 1000 + speaker
+    reader = _FIRST_READER.get(corpus, 1000) + speaker
+    if corpus == "librispeech":
+        return f"{reader}-{20 * reader + index % _BOOKS}-{index:04d}"
     return f"{reader}_{20 * reader + index % _BOOKS}_{index:06d}"
 
 
 def clip_path(output: Path, corpus: str, lang: str, split: str, name: str) -> Path:
     """Where a clip is written first; FLEURS' clips end up in an archive."""
-    if corpus == "covost2":
-        return output / COMMON_VOICE / lang / "clips" / f"{name}.mp3"
+    if corpus in RELEASES:
+        return output / RELEASES[corpus] / lang / "clips" / f"{name}.mp3"
     if corpus == "fleurs":
         return output / STAGING / "fleurs" / lang / split / f"{name}.wav"
+    if corpus == "librispeech":
+        return _chapter(output, split, name) / f"{name}.flac"
     reader, book, _ = name.split("_")
     folder = _mls_folder(output, corpus, lang) / split / "audio"
     return folder / reader / book / f"{name}.flac"
@@ -77,21 +90,32 @@ def finish(output: Path, corpus: str, lang: str, records: list[Record]) -> None:
     by_split: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_split[record["split"]].append(record)
-    if corpus == "covost2":
-        _finish_covost2(output, lang, by_split)
+    if corpus in RELEASES:
+        _finish_common_voice(output, corpus, lang, by_split)
     elif corpus == "fleurs":
         _finish_fleurs(output, lang, by_split)
+    elif corpus == "librispeech":
+        _finish_librispeech(output, by_split)
     else:
         _finish_mls(_mls_folder(output, corpus, lang), by_split)
 
 
-def _finish_covost2(output: Path, lang: str, by_split: dict[str, list[Record]]) -> None:
-    folder = output / COMMON_VOICE / lang
-    tables = {split: [_common_voice_row(record) for record in by_split[split]] for split in SPLITS}
+def _finish_common_voice(
+    output: Path, corpus: str, lang: str, by_split: dict[str, list[Record]]
+) -> None:
+    folder, header = output / RELEASES[corpus] / lang, _CV_HEADERS[corpus]
+    tables = {
+        split: [_common_voice_row(corpus, record) for record in by_split[split]] for split in SPLITS
+    }
     for split in SPLITS:
-        write_lines(folder / f"{split}.tsv", [_CV_HEADER, *tables[split]])
+        write_lines(folder / f"{split}.tsv", [header, *tables[split]])
     everything = [row for split in SPLITS for row in tables[split]]
-    write_lines(folder / "validated.tsv", [_CV_HEADER, *everything])
+    write_lines(folder / "validated.tsv", [header, *everything])
+    if corpus == "covost2":
+        _write_translations(output, lang, by_split)
+
+
+def _write_translations(output: Path, lang: str, by_split: dict[str, list[Record]]) -> None:
     pairs = [
         f"{record['clip']}.mp3\t{record['translation']}\t{split}"
         for split in SPLITS
@@ -101,10 +125,19 @@ def _finish_covost2(output: Path, lang: str, by_split: dict[str, list[Record]]) 
     write_lines(table, ["path\ttranslation\tsplit", *pairs])
 
 
-def _common_voice_row(record: Record) -> str:
-    client = hashlib.sha512(record["speaker"].encode()).hexdigest()
-    name = f"{record['clip']}.mp3"
-    return "\t".join([client, name, record["written"], "2", "0", "", record["gender"], ""])
+def _common_voice_row(corpus: str, record: Record) -> str:
+    written = record["written"]
+    known = {
+        "client_id": hashlib.sha512(record["speaker"].encode()).hexdigest(),
+        "path": f"{record['clip']}.mp3",
+        "sentence_id": hashlib.sha256(written.encode()).hexdigest(),
+        "sentence": written,
+        "up_votes": "2",
+        "down_votes": "0",
+        "gender": record["gender"],
+        "locale": record["lang"],
+    }
+    return "\t".join(known.get(column, "") for column in _CV_HEADERS[corpus].split())
 
 
 def _finish_fleurs(output: Path, lang: str, by_split: dict[str, list[Record]]) -> None:
@@ -154,3 +187,21 @@ def _finish_mls(folder: Path, by_split: dict[str, list[Record]]) -> None:
     for split in SPLITS:
         rows = sorted(f"{record['clip']}\t{record['text']}" for record in by_split[split])
         write_lines(folder / split / "transcripts.txt", rows)
+
+
+def _chapter(output: Path, split: str, name: str) -> Path:
+    """A chapter's folder; readers of odd number are in the part that is harder to understand."""
+    reader, chapter, _ = name.split("-")
+    part = _TRAIN_PARTS if split == "train" else (f"{split}-clean", f"{split}-other")
+    return output / "LibriSpeech" / part[int(reader) % 2] / reader / chapter
+
+
+def _finish_librispeech(output: Path, by_split: dict[str, list[Record]]) -> None:
+    for split in SPLITS:
+        chapters: dict[Path, list[str]] = defaultdict(list)
+        for record in by_split[split]:
+            line = f"{record['clip']} {record['text'].upper()}"
+            chapters[_chapter(output, split, record["clip"])].append(line)
+        for folder, lines in chapters.items():
+            table = f"{folder.parent.name}-{folder.name}.trans.txt"
+            write_lines(folder / table, sorted(lines))

@@ -1,0 +1,63 @@
+"""Common Voice's tables of clips, read by header name: what CoVoST-2 shares with Common Voice.
+
+Releases differ in their columns and their order; `path`, `sentence` and `client_id` are in all.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from espnet_otreg.corpora.record import Rejected, one_line
+from espnet_otreg.corpora.tsv import read_named_rows
+
+
+class Sentence(NamedTuple):
+    """What a table knows of one clip."""
+
+    text: str
+    speaker: str  # client_id, or the clip itself where it is empty
+
+
+class Sentences(NamedTuple):
+    """What one table says, and what it does not."""
+
+    found: dict[str, Sentence]
+    refused: set[str]  # clips whose lines are among the rejected
+    rejected: list[Rejected]
+    notes: Counter[str]
+
+
+def common_voice_folders(root: Path, language: str = "*") -> list[Path]:
+    """List the folders of a language: one per release that has it, and ROOT/<language> last."""
+    places = [*sorted(root.glob(f"cv-corpus-*/{language}")), *sorted(root.glob(language))]
+    return [place for place in places if (place / "clips").is_dir()]
+
+
+def read_sentences(path: Path, corpus: str, wanted: Collection[str] | None = None) -> Sentences:
+    """Read a table, or the lines of the wanted clips in it; no clip keeps two sentences."""
+    (clip_at, text_at, speaker_at), rows = read_named_rows(path, ["path", "sentence", "client_id"])
+    out = Sentences({}, set(), [], Counter())
+    for row in rows:
+        where = f"{path}:{row.line}"
+        if row.problem:
+            named = [field for field in row.fields if wanted and field in wanted]
+            if wanted is None:
+                out.rejected.append(Rejected(where, row.problem))
+            elif named or not row.fields:
+                detail = f" ({' '.join(named) or 'any clip'})"
+                out.rejected.append(Rejected(where, row.problem + detail))
+            out.refused.update(named)
+            continue
+        clip = row.fields[clip_at]
+        if wanted is not None and clip not in wanted:
+            continue
+        speaker = "_".join(row.fields[speaker_at].split()) or f"{corpus}-{Path(clip).stem}"
+        sentence = Sentence(one_line(row.fields[text_at]), speaker)
+        first = out.found.setdefault(clip, sentence)
+        if first != sentence:
+            out.refused.add(clip)
+            out.rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
+        elif clip in out.refused or first is not sentence:
+            out.notes["identical duplicate rows"] += 1
+    return out

@@ -1,0 +1,88 @@
+"""Common Voice on its own: sentences read by volunteers, in any release and language.
+
+Source: https://commonvoice.mozilla.org/datasets, one archive per language, to be fetched by hand
+after agreeing to the terms. Licence: CC0. Citation: R. Ardila et al., "Common Voice: A
+Massively-Multilingual Speech Corpus", LREC 2020, arXiv 1912.06670.
+
+Layout (ROOT may also be a release's own folder, or hold the languages without one)::
+
+    ROOT/cv-corpus-<release>/<language>/{train,dev,test,validated}.tsv
+    ROOT/cv-corpus-<release>/<language>/clips/*.mp3
+
+The tables' columns differ between releases and are found by name; `client_id` is the speaker.
+`validated` holds the clips of the other splits too. CoVoST-2 has the audio of release 4: a model
+trained on the one has heard clips of the other, which `bin/check_overlap` finds.
+"""
+
+from pathlib import Path
+
+from espnet_otreg.corpora.clip_tables import common_voice_folders, read_sentences
+from espnet_otreg.corpora.record import (
+    Prepared,
+    Record,
+    Rejected,
+    absent,
+    fault,
+    make_utt_id,
+)
+from espnet_otreg.errors import UserError
+
+NAME = "commonvoice"
+VARIABLE = "COMMONVOICE"
+OPTIONS = ("release",)
+SPLITS = ("train", "dev", "test", "validated")
+
+
+def prepare(
+    root: Path, language: str, split: str, work: Path, *, release: str | None = None
+) -> Prepared:
+    """List one language and split; `release` names the folder where there are several."""
+    if split not in SPLITS:
+        raise UserError(f"Common Voice has no split '{split}'; its splits are {', '.join(SPLITS)}")
+    home = _language_folder(root, language, release)
+    table = home / f"{split}.tsv"
+    if not table.is_file():
+        raise absent(f"Common Voice's table of '{language}' {split}", [table], VARIABLE)
+    sentences = read_sentences(table, NAME)
+    records, rejected = [], sentences.rejected
+    for clip in sorted(sentences.found.keys() - sentences.refused):
+        sentence = sentences.found[clip]
+        # the first releases leave out the ending
+        audio = home / "clips" / (clip if clip.endswith(".mp3") else f"{clip}.mp3")
+        utt_id = make_utt_id(NAME, language, split, audio.stem)
+        reason = fault(sentence.text, clip, audio)
+        if reason:
+            rejected.append(Rejected(utt_id, reason))
+        else:
+            records.append(Record(utt_id, sentence.speaker, language, sentence.text, audio))
+    return Prepared(records, rejected, sentences.notes)
+
+
+def has_language(language: str) -> bool:
+    """Common Voice grows with every release: any language may be in it."""
+    return True
+
+
+def languages(root: Path) -> list[str]:
+    """List the languages of all releases present."""
+    return sorted({folder.name for folder in common_voice_folders(root)})
+
+
+def _language_folder(root: Path, language: str, release: str | None) -> Path:
+    """Find the folder of a language, in the release asked for or the only one."""
+    folders = common_voice_folders(root, language)
+    found = [path for path in folders if release in (None, path.parent.name)]
+    if not found:
+        there = [path.name for path in sorted(root.glob("cv-corpus-*"))]
+        releases = [release] if release else [*(there or ["cv-corpus-<release>"]), "."]
+        looked = [root / name / language / "clips" for name in releases]
+        present = " ".join(languages(root)) or "none"
+        hint = f"Languages present: {present}."
+        raise absent(f"Common Voice's folder of '{language}'", looked, VARIABLE, hint)
+    if len(found) > 1:
+        names = ", ".join(path.parent.name for path in found)
+        raise UserError(
+            f"{root} holds several Common Voice releases for '{language}': {names}. "
+            f"Choose one with --release, or set {VARIABLE} in db.sh to its folder."
+        )
+    return found[0]

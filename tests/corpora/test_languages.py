@@ -1,0 +1,70 @@
+"""Which languages a corpus has, which of them are there, and what a list of them means."""
+
+import logging
+
+import corpus_trees as trees
+import pytest
+
+from espnet_otreg.bin import prepare_data
+from espnet_otreg.corpora import CORPORA, fleurs
+from espnet_otreg.files import read_table
+
+
+def run(root, corpus, *languages):
+    options = ["--corpus", corpus, "--root", str(root), "--output", str(root / "data")]
+    prepare_data.main([*options, "--splits", "test", "--languages", *languages])
+    return set(read_table(root / "data" / f"{corpus}_test" / "utt2lang").values())
+
+
+@pytest.mark.parametrize("corpus", trees.LAYOUTS)
+def test_all_is_what_is_there(tmp_path, corpus):
+    trees.plant(tmp_path, corpus, ["a"])
+    language = trees.LAYOUTS[corpus].language
+    assert CORPORA[corpus].languages(tmp_path) == [language]
+    assert CORPORA[corpus].has_language(language)
+    assert run(tmp_path, corpus, "all") == {language}
+    (tmp_path / trees.LAYOUTS[corpus].folder).rename(tmp_path / "gone")
+    assert CORPORA[corpus].languages(tmp_path) == []
+    with pytest.raises(
+        SystemExit, match=rf"no language of {corpus} is in .*{CORPORA[corpus].VARIABLE}"
+    ):
+        run(tmp_path, corpus, "all")
+
+
+def test_what_a_corpus_does_not_have_is_passed_over_and_said(tmp_path, caplog):
+    trees.plant(tmp_path, "librispeech", ["a"])
+    with caplog.at_level(logging.WARNING):
+        assert run(tmp_path, "librispeech", "en es fr") == {"en"}
+    assert "librispeech does not have es fr: passed over" in caplog.text
+
+
+def test_none_that_a_corpus_has_is_an_error(tmp_path):
+    trees.plant(tmp_path, "librispeech", ["a"])
+    with pytest.raises(SystemExit, match=r"librispeech has none of the languages .*\(es fr\)"):
+        run(tmp_path, "librispeech", "es", "fr")
+
+
+def test_one_that_it_has_but_that_is_not_there_is_an_error_naming_the_place(tmp_path):
+    trees.plant(tmp_path, "mls", ["a"])
+    with pytest.raises(SystemExit, match=r"(?s)mls_german.*Set MLS in db.sh"):
+        run(tmp_path, "mls", "fr", "de")
+
+
+def test_a_covost2_language_without_split_tables_is_not_there(tmp_path):
+    trees.plant(tmp_path, "covost2", ["a"])
+    (tmp_path / "cv-corpus-4-2019-12-10/de/clips").mkdir(parents=True)
+    assert CORPORA["covost2"].languages(tmp_path) == ["en"]
+    assert not CORPORA["covost2"].has_language("nb")
+
+
+@pytest.mark.parametrize("code", ["es", "es_419", "zh", "zh-CN", "sv-SE", "no", "yue", "PT-br"])
+def test_fleurs_knows_short_and_full_codes(code):
+    assert fleurs.has_language(code)
+
+
+def test_fleurs_has_102_languages_and_gives_them_the_names_other_corpora_use(tmp_path):
+    assert len(fleurs.CODES.split()) == 102
+    assert not fleurs.has_language("tlh")
+    for code in ("cmn_hans_cn", "nb_no", "es_419", "not_one"):
+        (tmp_path / "data" / code).mkdir(parents=True)
+    assert fleurs.languages(tmp_path) == ["zh", "es", "no"]
