@@ -110,7 +110,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 def _score(args: argparse.Namespace) -> None:
     if len(args.output) != 1 or args.output[0].suffix != ".json":
         given = " ".join(map(str, args.output)) or "nothing"
-        raise UserError(f"--output should be one file and end in .json, not {given}")
+        raise UserError(f"--output is one file here, and should end in .json, not {given}")
     if len(args.hyp) != 1:
         raise UserError("score one --hyp at a time, or compare several under --normalisers")
     output, hypothesis = args.output[0], Path(args.hyp[0])
