@@ -37,6 +37,6 @@ def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     if reference == hypothesis:
         return Counts(length, length, 0, 0, 0)
     done = {"equal": 0, "replace": 0, "delete": 0, "insert": 0}
-    for kind, start, end, heard_start, heard_end in Levenshtein.opcodes(reference, hypothesis):
-        done[kind] += max(end - start, heard_end - heard_start)
+    for run in Levenshtein.opcodes(reference, hypothesis):
+        done[run.tag] += max(run.src_end - run.src_start, run.dest_end - run.dest_start)
     return Counts(length, done["equal"], done["replace"], done["delete"], done["insert"])

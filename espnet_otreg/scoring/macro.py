@@ -53,9 +53,9 @@ def resample_macro(
     codes, language = np.unique(np.asarray(languages, dtype=str), return_inverse=True)
     cells = len(names) * len(codes)
     place = speaker * len(codes) + language
-    # (speakers, languages, systems + 1)
-    sums = np.stack([np.bincount(place, row, cells) for row in counts], axis=1)
-    sums = sums.reshape(len(names), -1).astype(np.float64)
+    # (speakers, languages * (systems + 1))
+    columns = np.stack([np.bincount(place, row, cells) for row in counts], axis=1)
+    sums: Array = columns.reshape(len(names), -1).astype(np.float64)
     present = np.bincount(place, minlength=cells).reshape(len(names), len(codes)) > 0
     shape = (-1, len(codes), len(counts))
     drawn = drawn_sums(sums, samples, np.random.default_rng(seed)).reshape(shape)
