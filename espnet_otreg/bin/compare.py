@@ -1,4 +1,13 @@
-"""Compare scored experiments with a baseline, in and across domains."""
+r"""Compare scored experiments with a baseline, in and across domains.
+
+Scores are read from <experiment>/<decode_tag>/<test_set>/score.json. A system that was decoded
+elsewhere becomes a row when its hypotheses are scored into <folder>/<test_set>/score.json, with the
+same data directory and normaliser, and the folder is named:
+
+    python -m espnet_otreg.bin.score --ref dump/raw/org/fleurs_test --hyp theirs.jsonl \
+        --output external/theirs/fleurs_test/score.json
+    python -m espnet_otreg.bin.compare ... --external theirs=external/theirs
+"""
 
 import argparse
 import shlex
@@ -14,8 +23,9 @@ from espnet_otreg.scoring.document import (
     results_json,
     summary,
 )
+from espnet_otreg.scoring.matrix import overview, train_test_matrix
 from espnet_otreg.scoring.provenance import provenance
-from espnet_otreg.scoring.results import SetName, compare, parse_systems
+from espnet_otreg.scoring.results import SetName, compare, parse_external, parse_systems
 from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.tables import main_table, plain, verdicts
 from espnet_otreg.scoring.wer import METRICS
@@ -27,16 +37,28 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Set scored experiments side by side, with paired intervals over speakers. "
-        "Scores are read from <experiment>/<decode_tag>/<test_set>/score.json.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     experiments = "experiment folder; one per training seed, joined by commas"
     parser.add_argument("--baseline", required=True, help=experiments)
+    parser.add_argument("--systems", nargs="+", default=[], help=f"to be compared: {experiments}")
     parser.add_argument(
-        "--systems", nargs="+", required=True, help=f"to be compared: {experiments}"
+        "--external",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="to be compared too: scores of systems decoded elsewhere, in <folder>/<test_set>/ "
+        "(default: none)",
     )
     parser.add_argument(
         "--names", nargs="+", help="names for the table, the baseline's first (default: folders)"
+    )
+    parser.add_argument(
+        "--trained_on",
+        nargs="+",
+        help="what each system was trained on, the baseline first and the external ones last, such "
+        "as covost2+fleurs: adds the matrix of training corpora, test sets and languages",
     )
     parser.add_argument(
         "--in_domain",
@@ -88,22 +110,28 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = parser.parse_args(given)
     if not args.in_domain and not args.cross_domain:
         parser.error("name at least one test set by --in_domain or --cross_domain")
+    if not args.systems and not args.external:
+        parser.error("name at least one system to compare by --systems or --external")
     cli.run(lambda: _compare(args, f"{PROGRAM} {shlex.join(given)}"))
 
 
 def _compare(args: argparse.Namespace, command: str) -> None:
     systems = parse_systems([args.baseline, *args.systems], args.names)
+    systems += parse_external(args.external)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
     draws = {"samples": args.samples, "seed": args.seed}
     comparison = compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
-    facts = (comparison, provenance(command), args.commands, args.device)
+    matrix = train_test_matrix(comparison, args.trained_on) if args.trained_on else None
+    facts = (comparison, provenance(command), args.commands, args.device, matrix)
     with writing(args.output) as stream:
         stream.write(results_document(*facts))
     write_json(args.json, results_json(*facts))
     if args.readme is not None:
         replace_in_readme(args.readme, summary(comparison))
     print(plain(main_table(comparison)))
+    if matrix is not None:
+        print(f"\n{plain(overview(matrix))}")
     print("\n".join(["", *verdicts(comparison)]).replace("**", ""))
 
 

@@ -3,12 +3,14 @@
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_chosen, write_lines
+from espnet_otreg.scoring.timing import SECONDS_TABLE
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,26 +41,27 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 
 def decode(args: argparse.Namespace) -> None:
-    """Write `1best_recog/{text,token}`; the text's order is the table's."""
+    """Write `1best_recog/{text,token,seconds}`; the text's order is the table's."""
     audio = read_chosen(args.wav_scp, args.key_file)
     for needed in (args.asr_train_config, args.asr_model_file):
         if not needed.is_file():
             raise UserError(f"{needed} does not exist: train first, or check its name")
     found = {}
-    for number, (utt, tokens, text) in enumerate(_decoded(args, audio), start=1):
-        found[utt] = (tokens, text)
+    for number, (utt, tokens, text, seconds) in enumerate(_decoded(args, audio), start=1):
+        found[utt] = (tokens, text, seconds)
         if number % 20 == 0 or number == len(audio):
             print(f"decoded {number} of {len(audio)}", end="\r", file=sys.stderr, flush=True)
     folder = args.output_dir / "1best_recog"
     write_lines(folder / "token", [f"{utt} {' '.join(found[utt][0])}" for utt in audio])
+    write_lines(folder / SECONDS_TABLE, [f"{utt} {found[utt][2]:.6f}" for utt in audio])
     write_lines(folder / "text", [f"{utt} {found[utt][1]}" for utt in audio])
     logging.info("%d utterances in %s", len(audio), folder)
 
 
 def _decoded(
     args: argparse.Namespace, audio: dict[str, str]
-) -> Iterator[tuple[str, list[str], str]]:
-    """Yield utterance, tokens and text."""
+) -> Iterator[tuple[str, list[str], str, float]]:
+    """Yield utterance, tokens, text, and its share of the batch's seconds by length."""
     # torch and ESPnet take seconds to import, and `--help` needs none of them
     from espnet2.text.build_tokenizer import build_tokenizer
 
@@ -72,10 +75,15 @@ def _decoded(
     )
     model.eval()
     tokenizer = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
+    started = time.perf_counter()  # reading the recordings counts, loading the model does not
     for batch, speech, lengths in padded_batches(audio, args.batch_size, device):
-        for utt, ids in zip(batch, ctc_greedy(model, speech, lengths), strict=True):
-            tokens = [options.token_list[i] for i in ids]
-            yield utt, tokens, tokenizer.tokens2text(tokens)
+        rows = [[options.token_list[i] for i in ids] for ids in ctc_greedy(model, speech, lengths)]
+        texts = [tokenizer.tokens2text(tokens) for tokens in rows]
+        seconds = (time.perf_counter() - started) / int(lengths.sum())
+        samples = lengths.tolist()
+        for utt, tokens, text, length in zip(batch, rows, texts, samples, strict=True):
+            yield utt, tokens, text, seconds * length
+        started = time.perf_counter()
 
 
 if __name__ == "__main__":

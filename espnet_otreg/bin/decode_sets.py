@@ -3,7 +3,7 @@
 All sets are decoded together, since a process spends ten seconds on imports before its first
 utterance. Each process is `asr_inference` (beam search), `ctc_inference` (greedy) or
 `slm_inference` on a part of the utterances; a finished part is kept, so that an interrupted run
-goes on. Results land in `<output>/<set>/text`.
+goes on. Results land in `<output>/<set>/text`, and what they took in `timing.json` beside it.
 """
 
 import argparse
@@ -18,6 +18,13 @@ from pathlib import Path
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.scoring.timing import (
+    FRAMES,
+    RECORDINGS,
+    SECONDS_TABLE,
+    record_timing,
+    write_conditions,
+)
 
 TABLES = ("text", "token", "token_int", "score", "shortening")
 
@@ -89,6 +96,10 @@ def decode_sets(args: argparse.Namespace) -> None:
     utterances = sorted(audio)
     parts = [utterances[i :: args.nj] for i in range(min(args.nj, len(utterances)))]
     folders = [_prepare(work, i, part) for i, part in enumerate(parts)]
+    for folder in folders:
+        if not _finished(folder):
+            given = FRAMES if args.features else RECORDINGS
+            write_conditions(folder, "cuda" if args.ngpu else "cpu", len(folders), given)
     _run_all([_command(args, work, folder) for folder in folders], folders, len(audio))
     _merge(args, output, folders)
 
@@ -98,7 +109,8 @@ def _prepare(work: Path, number: int, part: list[str]) -> Path:
     folder = work / str(number)
     keys = folder / "keys"
     if not keys.exists() or keys.read_text().split() != part:
-        (folder / "1best_recog" / "text").unlink(missing_ok=True)
+        for old in ("text", SECONDS_TABLE):
+            (folder / "1best_recog" / old).unlink(missing_ok=True)
         write_lines(keys, part)
     return folder
 
@@ -183,6 +195,8 @@ def _merge(args: argparse.Namespace, output: Path, folders: list[Path]) -> None:
             found = [f"{utt} {rows[utt]}" for utt in read_table(folder / "wav.scp") if utt in rows]
             if found:
                 write_lines(output / folder.name / name, found)
+    for folder in map(Path, args.sets):
+        record_timing(folder, output / folder.name, folders)
     logging.info("results in %s/{%s}", output, ",".join(Path(s).name for s in args.sets))
 
 

@@ -1,6 +1,6 @@
 """Write down speech with a speech language model; same files as asr_inference, and one more.
 
-`1best_recog/` gets text, token, and shortening: what compression made of each utterance.
+`1best_recog/` gets text, token, seconds, and shortening: what compression made of each utterance.
 """
 
 import argparse
@@ -8,12 +8,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_chosen, read_table, write_lines
+from espnet_otreg.scoring.timing import SECONDS_TABLE
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 
 def decode(args: argparse.Namespace) -> None:
-    """Write the three tables; their order is that of --wav_scp or --key_file."""
+    """Write the tables; their order is that of --wav_scp or --key_file."""
     audio = read_chosen(args.wav_scp, args.key_file)
     languages = _languages(args, audio)
 
@@ -62,6 +63,7 @@ def decode(args: argparse.Namespace) -> None:
     )
     utts = list(audio)
     found: dict[str, Transcription] = {}
+    finished: dict[str, float] = {}  # by utterance, in the order of decoding
     started = time.monotonic()
     for place, answer in listener.stream(
         list(audio.values()),
@@ -71,6 +73,7 @@ def decode(args: argparse.Namespace) -> None:
         max_new_tokens=args.max_new_tokens,
     ):
         found[utts[place]] = answer
+        finished[utts[place]] = time.monotonic() - started
         print(f"decoded {len(found)} of {len(utts)}", end="\r", file=sys.stderr, flush=True)
     seconds = time.monotonic() - started
     folder = args.output_dir / "1best_recog"
@@ -82,10 +85,25 @@ def decode(args: argparse.Namespace) -> None:
             for utt in utts
         ],
     )
+    shares = _shares(finished, args.batch_size)
+    write_lines(folder / SECONDS_TABLE, [f"{utt} {shares[utt]:.6f}" for utt in utts])
     write_lines(folder / "text", [f"{utt} {found[utt].text}" for utt in utts])
     logging.info(
         "%d utterances in %s, %.1f a second", len(utts), folder, len(utts) / max(seconds, 1e-9)
     )
+
+
+def _shares(finished: Mapping[str, float], size: int) -> dict[str, float]:
+    """Share the seconds of each batch out evenly, since a batch is of utterances as long."""
+    utts, times = list(finished), list(finished.values())
+    shares: dict[str, float] = {}
+    before = 0.0
+    for start in range(0, len(utts), size):
+        batch = utts[start : start + size]
+        after = times[start + len(batch) - 1]
+        shares |= dict.fromkeys(batch, (after - before) / len(batch))
+        before = after
+    return shares
 
 
 def _languages(args: argparse.Namespace, audio: dict[str, str]) -> list[str | None]:

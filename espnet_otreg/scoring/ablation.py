@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espnet_otreg.scoring.comparison import Comparison, Result
 from espnet_otreg.scoring.document import results_json
 from espnet_otreg.scoring.provenance import NOT_RECORDED, Provenance, read_training_run
-from espnet_otreg.scoring.results import Comparison, Result
 from espnet_otreg.scoring.significance import FEWEST_SPEAKERS
 from espnet_otreg.scoring.tables import NOTHING, Table, markdown, mean_and_deviation, percent
 from espnet_otreg.scoring.wer import TOTAL

@@ -6,21 +6,24 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, writing
+from espnet_otreg.scoring.comparison import Comparison, Part
+from espnet_otreg.scoring.matrix import Matrix, matrix_json, matrix_section
 from espnet_otreg.scoring.provenance import (
     NOT_RECORDED,
     Provenance,
     TrainingRun,
     read_training_run,
 )
-from espnet_otreg.scoring.results import Comparison
 from espnet_otreg.scoring.significance import CONFIDENCE
 from espnet_otreg.scoring.tables import (
     Table,
     detail_table,
     difference_table,
+    failure_table,
     main_table,
     markdown,
     set_table,
+    speed_table,
     verdicts,
 )
 from espnet_otreg.scoring.wer import TOTAL
@@ -36,9 +39,23 @@ the standard deviation after ±, and is unknown where one seed was trained. They
 comparison each, not corrected for the number of comparisons in the table. "Not distinguishable"
 means that the interval includes 0, not that the systems are equal."""
 
+_FAILURES = """\
+In % of the utterances; one can fail in several ways. Empty: nothing written though words were
+spoken. Repetition: a word or a phrase, or characters inside a word, in a loop that the reference
+does not have. Wrong script: most letters are in a script of neither language nor reference. Runaway
+length: more than twice as long as the reference and five words (without spaces: ten characters)
+more. The exact limits are in `espnet_otreg/scoring/failures.py`."""
+_SPEED = """\
+Seconds of decoding per second of audio, loading of the model excluded; seconds are those of one
+process, added up over the processes, so that several processes take less than that by the clock."""
+
 
 def results_document(
-    comparison: Comparison, made: Provenance, commands: Sequence[str], device: str | None
+    comparison: Comparison,
+    made: Provenance,
+    commands: Sequence[str],
+    device: str | None,
+    matrix: Matrix | None = None,
 ) -> str:
     """Write everything as one Markdown page."""
     reading = _READING.format(samples=comparison.samples, seed=comparison.seed)
@@ -46,11 +63,16 @@ def results_document(
         "# Results",
         summary(comparison),
         reading,
+        "" if matrix is None else matrix_section(matrix),
         "## What the errors are",
         "In % of the reference words (characters where the metric is CER); `sentence` is the share "
         "of utterances with an error, `empty` of those without any output though words were "
         "spoken.",
         markdown(detail_table(comparison)),
+        "## How hypotheses fail",
+        _FAILURES,
+        markdown(failure_table(comparison)),
+        *_speed(comparison),
         "## Differences from the baseline",
         f"Points of error rate against {comparison.systems[0].name}; negative is better.",
         markdown(difference_table(comparison)),
@@ -78,6 +100,11 @@ def summary(comparison: Comparison) -> str:
         if len(metrics) > 1 or "mixed" in metrics
         else ""
     )
+    macro = any(tested.macro for tested in comparison.sets)
+    note += "; `macro` is the mean over languages, `total` pools all words" if macro else ""
+    external = [system.name for system in comparison.systems if system.external]
+    if external:
+        note += f"; decoded elsewhere and scored here: {', '.join(external)}"
     unit = "characters" if metrics == {"CER"} else "words"
     caption = (
         f"Error rate in % of the {unit}, lower is better; normaliser `{comparison.normaliser}`; "
@@ -88,12 +115,17 @@ def summary(comparison: Comparison) -> str:
 
 
 def results_json(
-    comparison: Comparison, made: Provenance, commands: Sequence[str], device: str | None
+    comparison: Comparison,
+    made: Provenance,
+    commands: Sequence[str],
+    device: str | None,
+    matrix: Matrix | None = None,
 ) -> dict[str, Any]:
     """Hold everything that the tables show, at full precision; rates are shares, not per cent."""
     systems = [
         {
             "name": system.name,
+            "external": system.external,
             "seeds": [
                 {"folder": str(folder), "run": read_training_run(folder)._asdict()}
                 for folder in system.folders
@@ -101,7 +133,7 @@ def results_json(
         }
         for system in comparison.systems
     ]
-    content = {
+    content: dict[str, Any] = {
         "made": {**made._asdict(), "commands": list(commands), "device": device},
         "normaliser": comparison.normaliser,
         "decode_tag": comparison.decode_tag,
@@ -115,7 +147,14 @@ def results_json(
         "systems": systems,
         "test_sets": [_set_json(comparison, index) for index in range(len(comparison.sets))],
     }
+    if matrix is not None:
+        content["matrix"] = matrix_json(matrix)
     return nan_to_null(content)
+
+
+def _speed(comparison: Comparison) -> list[str]:
+    table = speed_table(comparison)
+    return [] if table is None else ["## How fast decoding was", _SPEED, markdown(table)]
 
 
 def replace_in_readme(path: Path, text: str) -> None:
@@ -153,6 +192,10 @@ def _training_table(comparison: Comparison) -> Table:
         for folder in system.folders:
             run = read_training_run(folder)
             facts = (run.started, run.device, run.seed)
+            if system.external:
+                elsewhere = ["decoded elsewhere", *([NOT_RECORDED] * 3)]
+                rows.append([system.name, str(folder), *elsewhere])
+                continue
             known = [NOT_RECORDED if fact is None else str(fact) for fact in facts]
             rows.append([system.name, str(folder), *known, _duration(run)])
     return Table(header, rows, text_columns=4)
@@ -175,21 +218,33 @@ def _duration(run: TrainingRun) -> str:
 
 def _set_json(comparison: Comparison, index: int) -> dict[str, Any]:
     tested = comparison.sets[index]
-    parts = {}
-    for language, part in tested.parts.items():
-        results = {}
-        for system, result in zip(comparison.systems, part.results, strict=True):
-            difference = result.difference
-            results[system.name] = {
-                **result._asdict(),
-                "interval": result.interval._asdict(),
-                "difference": difference
-                and {
-                    "absolute": difference.absolute._asdict(),
-                    "relative": difference.relative._asdict(),
-                    "p": difference.p,
-                    "verdict": difference.verdict,
-                },
-            }
-        parts[language] = {**part._asdict(), "results": results}
-    return {"name": tested.name, "domain": tested.domain, "parts": parts}
+    macro = tested.macro and _part_json(comparison, tested.macro)
+    timings = {
+        system.name: [{**t._asdict(), "real_time_factor": t.real_time_factor} for t in found]
+        for system, found in zip(comparison.systems, tested.timings, strict=True)
+    }
+    return {
+        "name": tested.name,
+        "domain": tested.domain,
+        "parts": {name: _part_json(comparison, part) for name, part in tested.parts.items()},
+        "macro": macro,
+        "timings": timings,
+    }
+
+
+def _part_json(comparison: Comparison, part: Part) -> dict[str, Any]:
+    results = {}
+    for system, result in zip(comparison.systems, part.results, strict=True):
+        difference = result.difference
+        results[system.name] = {
+            **result._asdict(),
+            "interval": result.interval._asdict(),
+            "difference": difference
+            and {
+                "absolute": difference.absolute._asdict(),
+                "relative": difference.relative._asdict(),
+                "p": difference.p,
+                "verdict": difference.verdict,
+            },
+        }
+    return {**part._asdict(), "results": results}

@@ -1,11 +1,24 @@
-"""Text normalisers for scoring; the name of the one used is written beside every number."""
+"""Text normalisers for scoring; the name of the one used is written beside every number.
 
+- none: the text as it is.
+- basic: ours; case, punctuation and symbols go, in any script; accents and vowel signs stay.
+- whisper_basic: Whisper's for all languages. It takes every mark for a symbol and puts a space in
+  its place, so that words of Hindi fall apart and Thai loses vowels: error rates in such
+  languages look other than they are.
+- whisper_english: Whisper's for English, which also spells out contractions, writes numbers in
+  digits and British words the American way. It knows English alone, so other languages get
+  whisper_basic, which is the protocol of Whisper's paper; `applied` names what a language gets.
+"""
+
+import importlib
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from itertools import dropwhile
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.languages import find_language
 
 Normaliser = Callable[[str, str], str]
 """Takes a text and its language code, returns the text as it is scored."""
@@ -61,11 +74,50 @@ def _drop_leading_marks(match: re.Match[str]) -> str:
     return "".join(dropwhile(lambda c: unicodedata.category(c)[0] == "M", match.group()))
 
 
-NORMALISERS: dict[str, Normaliser] = {"none": none, "basic": basic}
+def whisper_basic(text: str, language: str) -> str:
+    """Normalise as Whisper does in any language."""
+    return " ".join(_whisper("basic", "BasicTextNormalizer")(text).split())
+
+
+def whisper_english(text: str, language: str) -> str:
+    """Normalise as Whisper does in English; other languages get `whisper_basic`."""
+    if applied("whisper_english", language) == "whisper_basic":
+        return whisper_basic(text, language)
+    return " ".join(_whisper("english", "EnglishTextNormalizer")(text).split())
+
+
+NORMALISERS: dict[str, Normaliser] = {
+    "none": none,
+    "basic": basic,
+    "whisper_basic": whisper_basic,
+    "whisper_english": whisper_english,
+}
 
 
 def get_normaliser(name: str) -> Normaliser:
-    """Look a normaliser up by name."""
+    """Look a normaliser up by name; one that needs a package makes sure of it."""
     if name not in NORMALISERS:
         raise UserError(f"unknown normaliser '{name}'; choose one of {', '.join(NORMALISERS)}")
+    if name.startswith("whisper"):
+        _whisper("basic", "BasicTextNormalizer")
     return NORMALISERS[name]
+
+
+@cache
+def applied(name: str, language: str) -> str:
+    """Name the normaliser that a language gets when `name` is asked for."""
+    known = find_language(language)
+    english = known is not None and known.code == "en"
+    return "whisper_basic" if name == "whisper_english" and not english else name
+
+
+@cache
+def _whisper(module: str, kind: str) -> Callable[[str], str]:
+    try:
+        loaded = importlib.import_module(f"whisper_normalizer.{module}")
+    except ImportError as error:
+        raise UserError(
+            f"Whisper's normalisers come from the package whisper-normalizer ({error}): "
+            "pip install 'espnet_otreg[whisper]'"
+        ) from error
+    return getattr(loaded, kind)()

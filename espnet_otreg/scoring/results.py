@@ -4,13 +4,23 @@ A system is one experiment, or several that differ by the training seed only. Th
 is the baseline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.comparison import (
+    Comparison,
+    Part,
+    Result,
+    SetName,
+    System,
+    TestedSet,
+)
+from espnet_otreg.scoring.failures import MODES
+from espnet_otreg.scoring.macro import macro_difference, macro_interval, resample_macro
 from espnet_otreg.scoring.score_file import Scored, load_score
 from espnet_otreg.scoring.significance import (
     SAMPLES,
@@ -20,69 +30,10 @@ from espnet_otreg.scoring.significance import (
     rate_interval,
     resample_speakers,
 )
-from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Summary, metric_of
+from espnet_otreg.scoring.timing import read_timing
+from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Utterance, metric_of
 
 SCORE_FILE = "score.json"
-
-
-class System(NamedTuple):
-    """One row of a table."""
-
-    name: str
-    folders: tuple[Path, ...]  # one experiment folder per training seed
-
-
-class SetName(NamedTuple):
-    """A test set and what it is to the training data, such as `in-domain`."""
-
-    name: str
-    domain: str
-
-
-class Result(NamedTuple):
-    """One system on one part of a test set; rates are shares, means over the seeds."""
-
-    seed_rates: tuple[float, ...]
-    deviation: float | None  # standard deviation over the seeds; None with one seed
-    interval: Interval
-    substitutions: float
-    deletions: float
-    insertions: float
-    cer: float
-    sentence_error_rate: float
-    empty_share: float
-    difference: Difference | None  # from the baseline; None for the baseline itself
-    seed_differences: tuple[float, ...]  # seed by seed; empty when the seeds do not pair
-
-
-class Part(NamedTuple):
-    """One language of a test set, or all of it."""
-
-    metric: str  # WER, CER or mixed
-    utterances: int
-    speakers: int
-    words: int
-    empty_references: int
-    results: tuple[Result, ...]  # one per system
-
-
-class TestedSet(NamedTuple):
-    """A test set with its parts by language; the last is `total`."""
-
-    name: str
-    domain: str
-    parts: dict[str, Part]
-
-
-class Comparison(NamedTuple):
-    """Everything that the tables say."""
-
-    systems: tuple[System, ...]
-    sets: tuple[TestedSet, ...]
-    normaliser: str
-    decode_tag: str
-    samples: int
-    seed: int
 
 
 def parse_systems(folders: Sequence[str], names: Sequence[str] | None) -> tuple[System, ...]:
@@ -103,6 +54,24 @@ def parse_systems(folders: Sequence[str], names: Sequence[str] | None) -> tuple[
     return tuple(System(*pair) for pair in zip(names, groups, strict=True))
 
 
+def parse_external(given: Sequence[str]) -> tuple[System, ...]:
+    """Read `name=folder` of systems that were decoded elsewhere."""
+    systems = []
+    for text in given:
+        name, _, folder = text.partition("=")
+        if not name or not folder:
+            raise UserError(
+                f"--external {text!r} should be name=folder, a folder with <test_set>/score.json"
+            )
+        systems.append(System(name, (Path(folder),), external=True))
+    return tuple(systems)
+
+
+def decoding_folder(system: System, folder: Path, decode_tag: str, test_set: str) -> Path:
+    """Name the folder with a system's results on a test set."""
+    return folder / test_set if system.external else folder / decode_tag / test_set
+
+
 def compare(
     systems: Sequence[System],
     sets: Sequence[SetName],
@@ -116,21 +85,24 @@ def compare(
     repeated = sorted({s.name for s in sets if [t.name for t in sets].count(s.name) > 1})
     if repeated:
         raise UserError(f"a test set can be in one domain only: {', '.join(repeated)}")
+    if len({system.name for system in systems}) < len(systems):
+        names = ", ".join(system.name for system in systems)
+        raise UserError(f"two systems have one name among {names}; rename one")
     normalisers: dict[str, Path] = {}
     tested = []
     for name, domain in sets:
-        scores = [
-            [
-                load_score(folder / decode_tag / name / SCORE_FILE, metric)
-                for folder in system.folders
-            ]
+        places = [
+            [decoding_folder(system, folder, decode_tag, name) for folder in system.folders]
             for system in systems
         ]
+        scores = [[load_score(place / SCORE_FILE, metric) for place in group] for group in places]
         flat = [scored for group in scores for scored in group]
         normalisers.update((scored.normaliser, scored.path) for scored in flat)
         _check_one_normaliser(normalisers)
         _check_same_references(flat)
-        tested.append(TestedSet(name, domain, _parts(scores, metric, samples, seed)))
+        timings = tuple(tuple(filter(None, map(read_timing, group))) for group in places)
+        parts = _Parts(scores, metric, samples, seed)
+        tested.append(TestedSet(name, domain, parts.all(), parts.macro(), timings))
     return Comparison(
         tuple(systems), tuple(tested), next(iter(normalisers)), decode_tag, samples, seed
     )
@@ -160,85 +132,122 @@ def _check_same_references(scores: Sequence[Scored]) -> None:
             )
 
 
-def _parts(
-    scores: Sequence[Sequence[Scored]], metric: str, samples: int, seed: int
-) -> dict[str, Part]:
-    utterances = scores[0][0].utterances
-    summaries = scores[0][0].summaries
-    parts = {}
-    for language in summaries:
-        chosen = [
-            i for i, u in enumerate(utterances) if language == TOTAL or u.language == language
-        ]
-        errors = np.array(
+class _Parts:
+    """The parts of one test set."""
+
+    def __init__(
+        self, scores: Sequence[Sequence[Scored]], metric: str, samples: int, seed: int
+    ) -> None:
+        self.scores = scores  # by system, by training seed
+        self.metric = metric
+        self.draws = {"samples": samples, "seed": seed}
+        self.utterances: list[Utterance] = scores[0][0].utterances
+        self.languages = np.array([u.language for u in self.utterances])
+        self.speakers = np.array([u.speaker for u in self.utterances])
+        self.references = np.array([u.primary(metric).reference for u in self.utterances])
+        # (systems, utterances), means over the seeds
+        self.errors: NDArray[np.float64] = np.array(
             [
-                np.mean(
-                    [[s.utterances[i].primary(metric).errors for i in chosen] for s in group],
-                    axis=0,
-                )
+                np.mean([[u.primary(metric).errors for u in s.utterances] for s in group], axis=0)
                 for group in scores
             ]
-        )  # (systems, utterances)
-        resampled = resample_speakers(
-            errors,
-            [utterances[i].primary(metric).reference for i in chosen],
-            [utterances[i].speaker for i in chosen],
-            samples=samples,
-            seed=seed,
+        )
+
+    def all(self) -> dict[str, Part]:
+        """Every language, and the total."""
+        return {language: self._part(language) for language in self.scores[0][0].summaries}
+
+    def macro(self) -> Part | None:
+        """The means over languages; nothing where they would repeat the single language."""
+        languages = [name for name in self.scores[0][0].summaries if name != TOTAL]
+        if len(languages) < 2:
+            return None
+        resampled = resample_macro(
+            self.errors, self.references, list(self.speakers), list(self.languages), **self.draws
         )
         results = [
-            _result(
-                [scored.summaries[language] for scored in group],
-                [scored.summaries[language] for scored in scores[0]],
+            self._result(
+                languages,
+                index,
+                macro_interval(resampled, index),
+                macro_difference(resampled, index) if index else None,
+            )
+            for index in range(len(self.scores))
+        ]
+        return self._sized(TOTAL, len(set(self.speakers)), results)
+
+    def _part(self, language: str) -> Part:
+        chosen = np.flatnonzero(
+            np.ones(len(self.languages), bool) if language == TOTAL else self.languages == language
+        )
+        resampled = resample_speakers(
+            self.errors[:, chosen],
+            self.references[chosen],
+            list(self.speakers[chosen]),
+            **self.draws,
+        )
+        results = [
+            self._result(
+                [language],
+                index,
                 rate_interval(resampled, index),
                 paired_difference(resampled, index) if index else None,
             )
-            for index, group in enumerate(scores)
+            for index in range(len(self.scores))
         ]
-        parts[language] = Part(
-            metric=metric_of((utterances[i].language for i in chosen), metric),
-            utterances=len(chosen),
-            speakers=resampled.speakers,
-            words=summaries[language].words.reference,
-            empty_references=summaries[language].empty_references,
+        return self._sized(language, resampled.speakers, results)
+
+    def _sized(self, language: str, speakers: int, results: Sequence[Result]) -> Part:
+        summary = self.scores[0][0].summaries[language]
+        languages = [name for name in self.scores[0][0].summaries if name != TOTAL]
+        return Part(
+            metric=metric_of(languages if language == TOTAL else [language], self.metric),
+            utterances=summary.utterances,
+            speakers=speakers,
+            words=summary.words.reference,
+            empty_references=summary.empty_references,
             results=tuple(results),
         )
-    return parts
+
+    def _result(
+        self,
+        languages: Sequence[str],
+        index: int,
+        interval: Interval,
+        difference: Difference | None,
+    ) -> Result:
+        """Average over the training seeds, and over languages where several are given."""
+        seeds = [[scored.summaries[name] for name in languages] for scored in self.scores[index]]
+        first = [[scored.summaries[name] for name in languages] for scored in self.scores[0]]
+        rates, baseline = (
+            [_mean(_rate(s.primary) for s in one) for one in x] for x in (seeds, first)
+        )
+        flat = [summary for one in seeds for summary in one]
+        return Result(
+            seed_rates=tuple(rates),
+            deviation=float(np.std(rates, ddof=1)) if len(rates) > 1 else None,
+            interval=interval,
+            substitutions=_mean(_share(s.primary, "substitutions") for s in flat),
+            deletions=_mean(_share(s.primary, "deletions") for s in flat),
+            insertions=_mean(_share(s.primary, "insertions") for s in flat),
+            cer=_mean(_rate(s.characters) for s in flat),
+            sentence_error_rate=_mean(s.sentence_error_rate for s in flat),
+            empty_share=_mean(s.empty_share for s in flat),
+            failures={mode: _mean(s.failures[mode] / s.utterances for s in flat) for mode in MODES},
+            difference=difference,
+            seed_differences=tuple(a - b for a, b in zip(rates, baseline, strict=True))
+            if difference is not None and len(rates) == len(baseline)
+            else (),
+        )
 
 
-def _result(
-    seeds: Sequence[Summary],
-    baseline_seeds: Sequence[Summary],
-    interval: Interval,
-    difference: Difference | None,
-) -> Result:
-    rates = [_rate(s.primary) for s in seeds]
-    baseline = [_rate(s.primary) for s in baseline_seeds]
-    paired = difference is not None and len(rates) == len(baseline)
-
-    def share(field: str) -> float:
-        shares = [
-            getattr(s.primary, field) / s.primary.reference if s.primary.reference else np.nan
-            for s in seeds
-        ]
-        return float(np.mean(shares))
-
-    return Result(
-        seed_rates=tuple(rates),
-        deviation=float(np.std(rates, ddof=1)) if len(rates) > 1 else None,
-        interval=interval,
-        substitutions=share("substitutions"),
-        deletions=share("deletions"),
-        insertions=share("insertions"),
-        cer=float(np.mean([_rate(s.characters) for s in seeds])),
-        sentence_error_rate=float(np.mean([s.sentence_error_rate for s in seeds])),
-        empty_share=float(np.mean([s.empty_share for s in seeds])),
-        difference=difference,
-        seed_differences=tuple(a - b for a, b in zip(rates, baseline, strict=True))
-        if paired
-        else (),
-    )
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 def _rate(counts: Counts) -> float:
     return float("nan") if counts.rate is None else counts.rate
+
+
+def _share(counts: Counts, field: str) -> float:
+    return getattr(counts, field) / counts.reference if counts.reference else float("nan")

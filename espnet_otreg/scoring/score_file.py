@@ -101,4 +101,8 @@ def _summary_json(summary: Summary) -> dict[str, Any]:
         "empty_hypotheses": summary.empty_hypotheses,
         "empty_hypothesis_share": summary.empty_share,
         "empty_references": summary.empty_references,
+        "failures": {
+            mode: {"utterances": number, "share": number / summary.utterances}
+            for mode, number in summary.failures.items()
+        },
     }

@@ -60,6 +60,13 @@ class Difference(NamedTuple):
         return "better" if interval.value < 0 else "worse"
 
 
+class Spread(NamedTuple):
+    """How the draws of few speakers fall short of how far the figure itself may lie off."""
+
+    narrowness: float  # by what the draws scatter too little
+    freedom: float  # degrees of freedom of Student's t
+
+
 class Resampled(NamedTuple):
     """Error rates of several systems on the same draws of speakers."""
 
@@ -91,8 +98,8 @@ def resample_speakers(
     columns = [np.bincount(index, column, len(names)) for column in counts.T]
     sums = np.stack(columns, axis=1).astype(np.float64)  # (K, S + 1)
     return Resampled(
-        rates=_rates(sums.sum(axis=0)[None])[0],
-        draws=_rates(_drawn_sums(sums, samples, np.random.default_rng(seed))),
+        rates=rates_of(sums.sum(axis=0)[None])[0],
+        draws=rates_of(drawn_sums(sums, samples, np.random.default_rng(seed))),
         speakers=len(names),
     )
 
@@ -102,29 +109,59 @@ def rate_interval(
 ) -> Interval:
     """Say where one system's error rate lies."""
     draws = resampled.draws[:, system]
-    return _interval(float(resampled.rates[system]), draws, resampled.speakers, confidence)
+    return interval(float(resampled.rates[system]), draws, _spread(resampled), confidence)
 
 
 def paired_difference(
     resampled: Resampled, system: int, baseline: int = 0, confidence: float = CONFIDENCE
 ) -> Difference:
     """Compare a system with the baseline, draw by draw."""
+    rates, draws = resampled.rates[[system, baseline]], resampled.draws[:, [system, baseline]]
+    return difference(rates, draws, _spread(resampled), confidence)
+
+
+def difference(
+    rates: Array, draws: Array, spread: Spread | None, confidence: float = CONFIDENCE
+) -> Difference:
+    """Compare a system with the baseline; both arrays hold the system and then the baseline."""
+    (rate, base), bases = rates, draws[:, 1]
     # Counts averaged over seeds are not whole numbers: rounding keeps equal systems equal.
-    rate, rates = resampled.rates[system], resampled.draws[:, system]
-    base, bases = resampled.rates[baseline], resampled.draws[:, baseline]
-    value, values = round(float(rate - base), 12), np.round(rates - bases, 12)
+    value, values = round(float(rate - base), 12), np.round(draws[:, 0] - bases, 12)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(bases > 0, values / bases, np.nan)
     share = value / float(base) if base > 0 else math.nan
     return Difference(
-        absolute=_interval(value, values, resampled.speakers, confidence),
-        relative=_interval(share, shares, resampled.speakers, confidence),
-        p=_two_sided_p(values, resampled.speakers),
+        absolute=interval(value, values, spread, confidence),
+        relative=interval(share, shares, spread, confidence),
+        p=_two_sided_p(values, spread),
         confidence=confidence,
     )
 
 
-def _drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Array:
+def interval(
+    value: float, draws: Array, spread: Spread | None, confidence: float = CONFIDENCE
+) -> Interval:
+    """Widen the percentiles of the draws for few speakers; none where `spread` is unknown."""
+    draws = draws[~np.isnan(draws)]  # a draw without any reference word says nothing
+    if spread is None or not len(draws) or math.isnan(value):
+        return Interval(value, math.nan, math.nan)
+    from scipy.special import stdtrit  # here, so that scoring alone starts fast
+
+    quantile = float(stdtrit(spread.freedom, (1 - confidence) / 2))
+    tail = NormalDist().cdf(spread.narrowness * quantile)
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def _spread(resampled: Resampled) -> Spread | None:
+    speakers = resampled.speakers
+    if speakers < FEWEST_SPEAKERS:
+        return None
+    return Spread(math.sqrt(speakers / (speakers - 1)), speakers - 1)
+
+
+def drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Array:
+    """Draw as many rows as there are, `samples` times, and add each draw up by columns."""
     clusters = len(sums)
     block = max(1, _CELLS_AT_ONCE // clusters)
     drawn = []
@@ -137,26 +174,15 @@ def _drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Ar
     return np.concatenate(drawn)
 
 
-def _rates(sums: Array) -> Array:
+def rates_of(sums: Array) -> Array:
+    """Divide by the last column; nan where it is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], np.nan)
 
 
-def _interval(value: float, draws: Array, speakers: int, confidence: float) -> Interval:
-    draws = draws[~np.isnan(draws)]  # a draw without any reference word says nothing
-    if speakers < FEWEST_SPEAKERS or not len(draws) or math.isnan(value):
-        return Interval(value, math.nan, math.nan)
-    from scipy.special import stdtrit  # here, so that scoring alone starts fast
-
-    quantile = float(stdtrit(speakers - 1, (1 - confidence) / 2))
-    tail = NormalDist().cdf(math.sqrt(speakers / (speakers - 1)) * quantile)
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))
-
-
-def _two_sided_p(differences: Array, speakers: int) -> float:
+def _two_sided_p(differences: Array, spread: Spread | None) -> float:
     differences = differences[~np.isnan(differences)]
-    if speakers < FEWEST_SPEAKERS or not len(differences):
+    if spread is None or not len(differences):
         return math.nan
     from scipy.special import stdtr
 
@@ -166,5 +192,5 @@ def _two_sided_p(differences: Array, speakers: int) -> float:
     tail = min(below, above)
     if tail >= 0.5:
         return 1.0
-    quantile = NormalDist().inv_cdf(tail) * math.sqrt((speakers - 1) / speakers)
-    return float(2 * stdtr(speakers - 1, quantile))
+    quantile = NormalDist().inv_cdf(tail) / spread.narrowness
+    return float(2 * stdtr(spread.freedom, quantile))

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from espnet_otreg.scoring.results import Comparison, Part, Result, TestedSet
+from espnet_otreg.scoring.comparison import MACRO, Comparison, Part, Result, TestedSet
+from espnet_otreg.scoring.failures import MODES
 from espnet_otreg.scoring.significance import FEW_SPEAKERS, FEWEST_SPEAKERS, Interval
 from espnet_otreg.scoring.wer import TOTAL
 
@@ -70,7 +71,7 @@ def detail_table(comparison: Comparison) -> Table:
             names = [tested.name, language, system.name, part.metric]
             shares = [result.substitutions, result.deletions, result.insertions]
             shares += [result.cer, result.sentence_error_rate, result.empty_share]
-            rate = [mean_and_deviation(result), _bounds(result.interval)]
+            rate = [mean_and_deviation(result), bounds(result.interval)]
             rows.append([*names, *rate, *map(percent, shares)])
     return Table(header, rows, text_columns=4)
 
@@ -86,10 +87,38 @@ def difference_table(comparison: Comparison) -> Table:
                 continue
             cells = [tested.name, language, system.name]
             for interval in (result.difference.absolute, result.difference.relative):
-                cells += [percent(interval.value, "+"), _bounds(interval, "+")]
+                cells += [percent(interval.value, "+"), bounds(interval, "+")]
             cells += [p_value(result.difference.p), _seeds_better(result), f"{part.speakers:,}"]
             rows.append(cells)
     return Table(header, rows, text_columns=3)
+
+
+def failure_table(comparison: Comparison) -> Table:
+    """The share of utterances that fail in a way of their own."""
+    rows = [
+        [tested.name, language, system.name, *(percent(result.failures[mode]) for mode in MODES)]
+        for tested, language, part in _all_parts(comparison)
+        for system, result in zip(comparison.systems, part.results, strict=True)
+    ]
+    return Table(["test set", "language", "system", *MODES], rows, text_columns=3)
+
+
+def speed_table(comparison: Comparison) -> Table | None:
+    """Real-time factors, means over the seeds; None where none was recorded."""
+    header = ["test set", "system", "real-time factor", "audio", "processes", "device", "input"]
+    rows = []
+    for tested in comparison.sets:
+        for system, timings in zip(comparison.systems, tested.timings, strict=True):
+            if not timings:
+                continue
+            factor = sum(timing.real_time_factor for timing in timings) / len(timings)
+            minutes = sum(timing.audio_s for timing in timings) / len(timings) / 60
+            processes = sorted({str(timing.processes) for timing in timings})
+            facts = [", ".join(processes)]
+            facts.append(", ".join(sorted({timing.device for timing in timings})))
+            facts.append(", ".join(sorted({timing.input for timing in timings})))
+            rows.append([tested.name, system.name, f"{factor:.3g}", f"{minutes:,.1f} min", *facts])
+    return Table(header, rows, text_columns=2) if rows else None
 
 
 def set_table(comparison: Comparison) -> Table:
@@ -98,6 +127,8 @@ def set_table(comparison: Comparison) -> Table:
     header += ["utterances", "speakers", "words", "empty references"]
     rows = []
     for tested, language, part in _all_parts(comparison):
+        if language == MACRO:  # of the same utterances as the total
+            continue
         sizes = [part.utterances, part.speakers, part.words, part.empty_references]
         names = [tested.name, tested.domain, language, part.metric]
         rows.append([*names, *(f"{size:,}" for size in sizes)])
@@ -144,7 +175,7 @@ def _verdict(part: Part, result: Result) -> str:
     text = f"{difference.verdict}, {percent(difference.absolute.value, '+')}"
     if part.speakers < FEWEST_SPEAKERS:
         return f"{text} points; {part.speakers} speakers are too few for an interval"
-    text += f" {_bounds(difference.absolute, '+')} points"
+    text += f" {bounds(difference.absolute, '+')} points"
     text += f" ({percent(difference.relative.value, '+')} % relative, p {p_value(difference.p)}"
     if len(result.seed_differences) > 1:
         text += f", better in {_seeds_better(result)} seeds"
@@ -160,7 +191,8 @@ def _seeds_better(result: Result) -> str:
     return f"{better} of {len(result.seed_differences)}"
 
 
-def _bounds(interval: Interval, sign: str = "") -> str:
+def bounds(interval: Interval, sign: str = "") -> str:
+    """Write an interval in brackets."""
     if math.isnan(interval.low):
         return NOTHING
     return f"[{percent(interval.low, sign)}, {percent(interval.high, sign)}]"
@@ -173,14 +205,21 @@ def _label(comparison: Comparison, tested: TestedSet) -> str:
 
 def _shown_parts(tested: TestedSet) -> list[tuple[str, Part]]:
     """All parts, or the total alone where it only repeats the single language."""
-    languages = list(tested.parts)
-    return [(name, tested.parts[name]) for name in languages if len(languages) > 2 or name == TOTAL]
+    if tested.macro is None:
+        return [(TOTAL, tested.parts[TOTAL])]
+    return list(_with_macro(tested))
 
 
 def _all_parts(comparison: Comparison) -> Iterator[tuple[TestedSet, str, Part]]:
     for tested in comparison.sets:
-        for language, part in tested.parts.items():
+        for language, part in _with_macro(tested):
             yield tested, language, part
+
+
+def _with_macro(tested: TestedSet) -> Iterator[tuple[str, Part]]:
+    yield from tested.parts.items()
+    if tested.macro is not None:
+        yield MACRO, tested.macro
 
 
 def _widths(table: Table) -> list[int]:

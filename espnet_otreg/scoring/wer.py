@@ -3,52 +3,26 @@
 A corpus rate is the sum of errors over the sum of reference units, never a mean of rates.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-import jiwer
-
 from espnet_otreg.errors import UserError
+from espnet_otreg.languages import has_spaces
+from espnet_otreg.scoring.edits import Counts, count_edits
+from espnet_otreg.scoring.failures import MODES, failure_modes
 from espnet_otreg.scoring.normalise import get_normaliser
 
 TOTAL = "total"
 UNKNOWN_LANGUAGE = "und"
 METRICS = AUTO, CHARACTERS = "auto", "cer"  # auto: words, but characters where nothing else suits
 
-# Written without spaces between words, so that a word error rate means little:
-# Chinese and its relatives, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha.
-CHARACTER_LANGUAGES = frozenset(
-    ["zh", "cmn", "yue", "wuu", "nan", "ja", "th", "lo", "km", "my", "bo", "dz"]
-)
-
 
 @cache
 def scored_in_characters(language: str) -> bool:
     """Tell whether CER is the figure to read; codes such as `zh-CN` and `cmn_hans_cn` count."""
-    return re.split("[-_]", language.lower())[0] in CHARACTER_LANGUAGES
-
-
-class Counts(NamedTuple):
-    """The outcome of aligning hypotheses with references."""
-
-    reference: int  # words or characters in the references
-    hits: int
-    substitutions: int
-    deletions: int
-    insertions: int
-
-    @property
-    def errors(self) -> int:
-        """Substitutions, deletions and insertions together."""
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def rate(self) -> float | None:
-        """Errors per reference unit; None when there is no reference unit at all."""
-        return self.errors / self.reference if self.reference else None
+    return not has_spaces(language)
 
 
 class Utterance(NamedTuple):
@@ -68,6 +42,9 @@ class Utterance(NamedTuple):
         return self.characters if in_characters else self.words
 
 
+Judged = tuple[Utterance, tuple[str, ...]]  # with its failure modes
+
+
 class Summary(NamedTuple):
     """One language of a test set, or all of it."""
 
@@ -80,6 +57,7 @@ class Summary(NamedTuple):
     wrong_utterances: int
     empty_hypotheses: int  # of utterances whose reference is not empty
     empty_references: int  # every hypothesis word there is an insertion
+    failures: dict[str, int]  # utterances that show it, by the modes of scoring/failures.py
 
     @property
     def sentence_error_rate(self) -> float:
@@ -94,22 +72,14 @@ class Summary(NamedTuple):
 
 def count_errors(reference: str, hypothesis: str) -> Counts:
     """Align two normalised texts by words."""
-    if not reference:  # jiwer 3 refuses an empty reference
-        return Counts(0, 0, 0, 0, len(hypothesis.split()))
-    out = jiwer.process_words(reference, hypothesis)
-    length = out.hits + out.substitutions + out.deletions
-    return Counts(length, out.hits, out.substitutions, out.deletions, out.insertions)
+    return count_edits(reference.split(), hypothesis.split())
 
 
 def count_character_errors(reference: str, hypothesis: str, language: str) -> Counts:
     """Align two normalised texts by characters; spaces count where the language has them."""
     if scored_in_characters(language):
         reference, hypothesis = reference.replace(" ", ""), hypothesis.replace(" ", "")
-    if not reference:
-        return Counts(0, 0, 0, 0, len(hypothesis))
-    out = jiwer.process_characters(reference, hypothesis)
-    length = out.hits + out.substitutions + out.deletions
-    return Counts(length, out.hits, out.substitutions, out.deletions, out.insertions)
+    return count_edits(reference, hypothesis)
 
 
 def score(
@@ -129,6 +99,10 @@ def score(
         if table is not None:
             _check_same_names(what, references, table, extra_allowed=True)
             _check_one_word(what, {name: table[name] for name in references})
+    if normaliser == "whisper_english" and languages is None:
+        raise UserError(
+            "whisper_english must know which utterances are English: give utt2lang or --languages"
+        )
     normalise = get_normaliser(normaliser)
     scored = []
     for name in references:
@@ -159,8 +133,11 @@ def summarise(utterances: Sequence[Utterance], metric: str = AUTO) -> dict[str, 
     names = sorted({utterance.language for utterance in utterances})
     if TOTAL in names:
         raise UserError(f"a language may not be called '{TOTAL}'; rename it in utt2lang")
-    parts = {name: [u for u in utterances if u.language == name] for name in names}
-    return {name: _summary(part, metric) for name, part in {**parts, TOTAL: utterances}.items()}
+    judged = [(u, failure_modes(u.reference, u.hypothesis, u.language)) for u in utterances]
+    parts: dict[str, list[Judged]] = {name: [] for name in names}
+    for utterance, modes in judged:
+        parts[utterance.language].append((utterance, modes))
+    return {name: _summary(part, metric) for name, part in {**parts, TOTAL: judged}.items()}
 
 
 def metric_of(languages: Iterable[str], metric: str = AUTO) -> str:
@@ -169,7 +146,9 @@ def metric_of(languages: Iterable[str], metric: str = AUTO) -> str:
     return "mixed" if len(units) == 2 else "CER" if units == {True} else "WER"
 
 
-def _summary(utterances: Sequence[Utterance], metric: str) -> Summary:
+def _summary(judged: Sequence[Judged], metric: str) -> Summary:
+    utterances = [utterance for utterance, _ in judged]
+    found = Counter(mode for _, modes in judged for mode in modes)
     return Summary(
         metric=metric_of((u.language for u in utterances), metric),
         primary=_sum(u.primary(metric) for u in utterances),
@@ -180,14 +159,12 @@ def _summary(utterances: Sequence[Utterance], metric: str) -> Summary:
         wrong_utterances=sum(u.primary(metric).errors > 0 for u in utterances),
         empty_hypotheses=sum(bool(u.reference) and not u.hypothesis for u in utterances),
         empty_references=sum(not u.reference for u in utterances),
+        failures={mode: found[mode] for mode in MODES},
     )
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:
-    sums: Counter[str] = Counter()
-    for one in counts:
-        sums.update(one._asdict())
-    return Counts(*(sums[field] for field in Counts._fields))
+    return Counts(*map(sum, zip(*counts, strict=True)))
 
 
 def _check_one_word(what: str, table: Mapping[str, str]) -> None:

@@ -1,7 +1,10 @@
+import sys
+import unicodedata
+
 import pytest
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.scoring.normalise import NORMALISERS, get_normaliser
+from espnet_otreg.scoring.normalise import NORMALISERS, _whisper, applied, get_normaliser
 
 CASES = {
     "case and punctuation go": ("¡Hola, Señor!", "hola señor"),
@@ -34,7 +37,7 @@ def test_basic_normaliser(case):
 
 
 @pytest.mark.parametrize("text", [text for text, _ in CASES.values()])
-@pytest.mark.parametrize("name", NORMALISERS)
+@pytest.mark.parametrize("name", ["none", "basic", "whisper_basic"])
 def test_normalising_twice_changes_nothing(name, text):
     once = NORMALISERS[name](text, "xx")
     assert NORMALISERS[name](once, "xx") == once
@@ -45,5 +48,37 @@ def test_none_changes_white_space_only():
 
 
 def test_unknown_normaliser_names_the_choices():
-    with pytest.raises(UserError, match=r"'whispr'.*none, basic"):
+    with pytest.raises(UserError, match=r"'whispr'.*none, basic, whisper_basic, whisper_english"):
         get_normaliser("whispr")
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("hi", "हिन्दी में"), ("ta", "தமிழ் மொழி"), ("th", "ที่นี่"), ("my", "မြန်မာ")],
+)
+def test_basic_keeps_vowel_signs_and_tone_marks_where_whisper_basic_breaks_words(language, text):
+    assert get_normaliser("basic")(text, language) == text
+    broken = get_normaliser("whisper_basic")(text, language)
+    assert not any(unicodedata.category(character)[0] == "M" for character in broken)
+    assert len(broken.split()) > len(text.split())  # where a mark was, a word now ends
+    assert "".join(broken.split()) == "".join(c for c in text if unicodedata.category(c) == "Lo")
+
+
+def test_whisper_english_spells_out_and_other_languages_get_whisper_basic():
+    english, basic = get_normaliser("whisper_english"), get_normaliser("whisper_basic")
+    text = "Mr. Smith's colour isn't twenty-five [noise]"
+    for code in ("en", "en-GB", "en_us", "eng"):
+        assert english(text, code) == "mister smith is color is not 25"
+        assert applied("whisper_english", code) == "whisper_english"
+    german = "Größe: fünf-und-zwanzig (Hm) isn't"
+    for code in ("de", "xx"):
+        assert english(german, code) == basic(german, code) == "größe fünf und zwanzig isn t"
+        assert applied("whisper_english", code) == "whisper_basic"
+    assert applied("basic", "de") == "basic"
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
+    _whisper.cache_clear()
+    monkeypatch.setitem(sys.modules, "whisper_normalizer.basic", None)
+    with pytest.raises(UserError, match=r"pip install 'espnet_otreg\[whisper\]'"):
+        get_normaliser("whisper_english")

@@ -20,14 +20,14 @@ TAG = "decode_x"
 SETS = [SetName("covost2_test", "in-domain"), SetName("fleurs_test", "cross-domain")]
 
 MAIN = """\
-| system | in-domain en | in-domain es | in-domain total | cross-domain en | cross-domain fr \
-| cross-domain total |
+| system | in-domain en | in-domain es | in-domain total | in-domain macro | cross-domain en \
+| cross-domain fr | cross-domain total | cross-domain macro |
 | ------ | -----------: | -----------: | --------------: | --------------: | --------------: \
-| -----------------: |
-| stock  |        15.00 |        15.00 |           15.00 |           45.00 |           45.00 \
-|              45.00 |
-| OTReg  | 17.50 ± 3.54 | 17.50 ± 3.54 |    17.50 ± 3.54 |    30.00 ± 7.07 |    30.00 ± 7.07 \
-|       30.00 ± 7.07 |"""
+| --------------: | -----------------: | -----------------: |
+| stock  |        15.00 |        15.00 |           15.00 |           15.00 |           45.00 \
+|           45.00 |              45.00 |              45.00 |
+| OTReg  | 17.50 ± 3.54 | 17.50 ± 3.54 |    17.50 ± 3.54 |    17.50 ± 3.54 |    30.00 ± 7.07 \
+|    30.00 ± 7.07 |       30.00 ± 7.07 |       30.00 ± 7.07 |"""
 
 
 def compared(folders, sets=SETS, names=("stock", "OTReg")):
@@ -45,8 +45,8 @@ def test_a_plain_table_is_aligned():
 
 def test_differences_show_sign_interval_and_speakers(experiments):
     rows = difference_table(compared(experiments)).rows
-    assert len(rows) == 6
-    across = rows[-1]
+    assert len(rows) == 8
+    across = rows[-2]
     assert across[:6] == [
         *("fleurs_test", "total", "OTReg"),
         *("−15.00", "[−15.00, −15.00]", "−33.33"),
@@ -71,7 +71,7 @@ def test_verdicts_count_the_seeds_that_agree_and_warn_of_few_speakers(tmp_path, 
     pair = [f"{folders['a1']},{folders['a2']}", f"{folders['b1']},{folders['b2']}"]
     comparison = compared(pair, SETS[1:])
     assert "better in 1 of 2 seeds; only 6 speakers, read with care)" in verdicts(comparison)[1]
-    assert difference_table(comparison).rows[-1][-2:] == ["1 of 2", "6"]
+    assert difference_table(comparison).rows[-2][-2:] == ["1 of 2", "6"]
     # Three speakers of one language are too few for any interval.
     assert difference_table(comparison).rows[0][4] == "–"
 
@@ -95,7 +95,7 @@ def test_summary_names_normaliser_seeds_and_sets(experiments):
     text = summary(compared(experiments))
     assert text.startswith(MAIN)
     assert "normaliser `basic`; 1 or 2 training seeds, mean ± standard deviation" in text
-    assert "in-domain is covost2_test, cross-domain is fleurs_test." in text
+    assert "in-domain is covost2_test, cross-domain is fleurs_test; `macro` is the mean" in text
     alone = summary(compared(["exp/base", "exp/ot_1"]))
     assert "one training seed, so how much training itself varies is unknown" in alone
 

@@ -1,0 +1,158 @@
+"""Anybody's hypotheses: reading what other tools write, and matching it with the references.
+
+Formats, by the end of the file's name: `.tsv` and `.csv` with a header line, `.jsonl` and `.json`
+with an object per line; everything else is Kaldi's `utterance words` lines.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_table
+
+# In order of preference. NeMo's manifests hold the reference as `text` beside `pred_text`.
+ID_COLUMNS = ("utterance", "utt_id", "id", "key", "audio_filepath", "audio", "path", "file")
+PATH_COLUMNS = ID_COLUMNS[4:]  # the utterance is the file's name without folder and ending
+TEXT_COLUMNS = ("pred_text", "hypothesis", "hyp", "prediction", "transcription", "text")
+
+
+class Matched(NamedTuple):
+    """Hypotheses with exactly the utterances of the references, and what was done for that."""
+
+    hypotheses: dict[str, str]
+    missing: int  # counted as empty
+    extra: int  # left out
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Read a file of hypotheses in any of the formats; the same utterance twice is an error."""
+    ending = path.suffix.lower()
+    if ending not in (".tsv", ".csv", ".jsonl", ".json"):
+        return read_table(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; it should hold the hypotheses to be scored")
+    rows = _json_rows(path) if ending.startswith(".json") else _table_rows(path, ending)
+    found: dict[str, str] = {}
+    for number, row in rows:
+        name, text = _name(path, number, row), _text(path, number, row)
+        if name in found:
+            raise UserError(f"{path}:{number}: {name!r} is there twice; remove one")
+        found[name] = text
+    if not found:
+        raise UserError(f"{path} holds no hypothesis; it should have one per line")
+    return found
+
+
+def match(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    source: Path,
+    *,
+    missing_as_empty: bool = False,
+    ignore_extra: bool = False,
+) -> Matched:
+    """Bring hypotheses to the utterances of the references, or say what does not match.
+
+    A missing hypothesis can count as empty: every word is deleted. The test set stays whole, since
+    a rate over the utterances that a system answered is a rate on another test set.
+    """
+    missing = [name for name in references if name not in hypotheses]
+    extra = [name for name in hypotheses if name not in references]
+    problems = []
+    if len(missing) == len(references):
+        problems.append(
+            f"no utterance agrees: the references have {_examples(missing)}, it has "
+            f"{_examples(extra)}. Is it of another set, or do the ids need another form?"
+        )
+    else:
+        if missing and not missing_as_empty:
+            problems.append(
+                f"{len(missing)} missing ({_examples(missing)}). Decode these too, or count them "
+                "as empty, every word deleted: --missing empty"
+            )
+        if extra and not ignore_extra:
+            problems.append(
+                f"{len(extra)} not in the reference ({_examples(extra)}). Remove them, or leave "
+                "them out: --extra ignore"
+            )
+    if problems:
+        raise UserError(
+            f"{source} does not match the {len(references)} reference utterances: "
+            f"{' Also '.join(problems)}"
+        )
+    return Matched({n: hypotheses.get(n, "") for n in references}, len(missing), len(extra))
+
+
+def _examples(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _table_rows(path: Path, ending: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    # In a TSV a quotation mark is a character of the text, in a CSV it may hold commas together.
+    dialect: dict[str, Any] = {"delimiter": ",", "strict": True}
+    if ending == ".tsv":
+        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream, **dialect)
+            header = next(rows, [])
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise UserError(
+                        f"{path}:{rows.line_num}: {len(row)} fields, but the header has "
+                        f"{len(header)} ({', '.join(header)}); mend the line"
+                    )
+                if row:
+                    yield rows.line_num, dict(zip(header, row, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as {ending[1:]} in UTF-8: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error}); convert it") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(
+                f"{path}:{number} is not JSON ({error}); give one object per line"
+            ) from error
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number} should be a JSON object, not {type(row).__name__}")
+        yield number, row
+
+
+def _name(path: Path, number: int, row: Mapping[str, Any]) -> str:
+    column = _column(path, number, row, ID_COLUMNS)
+    name = str(row[column])
+    if column in PATH_COLUMNS:
+        name = PurePosixPath(name.replace("\\", "/")).stem
+    if not name or len(name.split()) != 1:
+        raise UserError(f"{path}:{number}: {column} should be one word, not {name!r}")
+    return name
+
+
+def _text(path: Path, number: int, row: Mapping[str, Any]) -> str:
+    column = _column(path, number, row, TEXT_COLUMNS)
+    text = row[column]
+    if not isinstance(text, str):
+        raise UserError(f"{path}:{number}: {column} should be a text, not {text!r}")
+    return " ".join(text.split())
+
+
+def _column(path: Path, number: int, row: Mapping[str, Any], choices: tuple[str, ...]) -> str:
+    for column in choices:
+        if column in row:
+            return column
+    raise UserError(
+        f"{path}:{number}: none of {', '.join(choices)} is among its fields "
+        f"({', '.join(map(str, row))}); rename a field"
+    )

@@ -1,0 +1,97 @@
+"""The mean over languages of their error rates, with intervals over speakers.
+
+A corpus rate lets a language count by its words; here all count alike. Speakers of all languages
+are drawn together, so that one who speaks two is drawn in both. The draws of a language scatter too
+little by its own number of speakers, which is mended language by language; how many degrees of
+freedom their mean has is Welch and Satterthwaite's.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from espnet_otreg.scoring.significance import (
+    CONFIDENCE,
+    FEWEST_SPEAKERS,
+    SAMPLES,
+    Array,
+    Difference,
+    Interval,
+    Spread,
+    difference,
+    drawn_sums,
+    interval,
+    rates_of,
+)
+
+
+class MacroDraws(NamedTuple):
+    """Error rates by language on the same draws of speakers."""
+
+    rates: Array  # (languages, systems), as observed
+    draws: Array  # (samples, languages, systems), as wide as they should be
+    speakers: Array  # (languages,)
+
+
+def resample_macro(
+    errors: ArrayLike,
+    words: ArrayLike,
+    speakers: Sequence[str],
+    languages: Sequence[str],
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> MacroDraws:
+    """Draw speakers; `errors` is (systems, utterances), the rest is by utterance.
+
+    A draw without a word of some language says nothing of the mean and is left out.
+    """
+    counts = np.vstack([np.atleast_2d(np.asarray(errors, float)), np.asarray(words, float)])
+    names, speaker = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    codes, language = np.unique(np.asarray(languages, dtype=str), return_inverse=True)
+    cells = len(names) * len(codes)
+    place = speaker * len(codes) + language
+    # (speakers, languages * (systems + 1))
+    columns = np.stack([np.bincount(place, row, cells) for row in counts], axis=1)
+    sums: Array = columns.reshape(len(names), -1).astype(np.float64)
+    present = np.bincount(place, minlength=cells).reshape(len(names), len(codes)) > 0
+    shape = (-1, len(codes), len(counts))
+    drawn = drawn_sums(sums, samples, np.random.default_rng(seed)).reshape(shape)
+    rates = rates_of(sums.sum(axis=0).reshape(shape[1:]))
+    draws = rates_of(drawn.reshape(-1, len(counts))).reshape(len(drawn), len(codes), -1)
+    draws = draws[~np.isnan(draws).any(axis=(1, 2))]
+    number = present.sum(axis=0).astype(np.float64)
+    widening = np.sqrt(number / np.maximum(number - 1, 1))[:, None]
+    return MacroDraws(rates, rates + widening * (draws - rates), number)
+
+
+def macro_interval(
+    resampled: MacroDraws, system: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """Say where one system's mean over languages lies."""
+    draws = resampled.draws[:, :, system]
+    value = float(resampled.rates[:, system].mean())
+    return interval(value, draws.mean(axis=1), _spread(draws, resampled.speakers), confidence)
+
+
+def macro_difference(
+    resampled: MacroDraws, system: int, baseline: int = 0, confidence: float = CONFIDENCE
+) -> Difference:
+    """Compare a system's mean over languages with the baseline's, draw by draw."""
+    pair = resampled.draws[:, :, [system, baseline]]
+    spread = _spread(pair[:, :, 0] - pair[:, :, 1], resampled.speakers)
+    rates = resampled.rates[:, [system, baseline]].mean(axis=0)
+    return difference(rates, pair.mean(axis=1), spread, confidence)
+
+
+def _spread(draws: Array, speakers: Array) -> Spread | None:
+    """Degrees of freedom of a mean over languages, whose draws (samples, languages) are given."""
+    if speakers.min() < FEWEST_SPEAKERS or not len(draws):
+        return None
+    variances = draws.var(axis=0)
+    total = variances.sum()
+    if not total > 0:
+        return Spread(1.0, float((speakers - 1).sum()))
+    return Spread(1.0, float(total**2 / (variances**2 / (speakers - 1)).sum()))
