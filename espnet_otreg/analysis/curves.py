@@ -99,7 +99,11 @@ def _groups(
         if not math.isnan(level):
             axis.hlines(level, group - 0.45, group + 0.45, color="0.4", linestyle=":", linewidth=1)
     axis.set_xlim(-0.55, len(sets) - 0.45)
-    axis.set_xticks(range(len(sets)), sets, rotation=0 if len(sets) < 3 else 20)
+    axis.set_xticks(range(len(sets)), sets)
+    if len(sets) > 2:
+        axis.tick_params(axis="x", labelrotation=30)
+        for label in axis.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axis.margins(y=0.12)
     axis.yaxis.set_major_locator(MaxNLocator(5))
     axis.grid(axis="y", color="0.9", linewidth=0.5)

@@ -29,12 +29,19 @@ class Difference(NamedTuple):
     p: float
 
 
+class Sure(NamedTuple):
+    """What new speakers might change about a system on a set, by measure."""
+
+    intervals: dict[str, Interval]
+    differences: dict[str, Difference]  # from the first system; none for itself
+
+
 class Report(NamedTuple):
     """All that the page and the JSON say."""
 
     rows: list[dict[str, Any]]
     found: Found
-    speakers: Mapping[str, Mapping[str, str]]  # set -> utterance -> speaker
+    sure: Mapping[str, Mapping[str, Sure]]  # set -> system
     sizes: Mapping[str, int]  # utterances that a set has
     left_out: Mapping[str, Mapping[str, str]]  # set -> utterance -> why
     spaces: Sequence[Mapping[str, Any]]
@@ -43,17 +50,10 @@ class Report(NamedTuple):
     provenance: Any
 
 
-class Sure(NamedTuple):
-    """What new speakers might change about a system on a set, by measure."""
-
-    intervals: dict[str, Interval]
-    differences: dict[str, Difference]  # from the first system; none for itself
-
-
 def content(report: Report) -> dict[str, Any]:
     """Return what gap.json holds; nan where there is nothing to measure."""
     intervals, differences = [], []
-    for test, systems in _all_sure(report).items():
+    for test, systems in report.sure.items():
         for system, told in systems.items():
             where = {"set": test, "system": system}
             for name, interval in told.intervals.items():
@@ -97,8 +97,7 @@ def page(report: Report, folder: Path) -> list[str]:
         "",
         *(f"- **{m.label}**: {m.explanation} ({m.direction} is better)" for m in MEASURES),
     ]
-    sure = _all_sure(report)
-    if any(told.differences for systems in sure.values() for told in systems.values()):
+    if any(told.differences for systems in report.sure.values() for told in systems.values()):
         lines += [
             "",
             f"## Differences from {report.rows[0]['system']}",
@@ -106,7 +105,7 @@ def page(report: Report, folder: Path) -> list[str]:
             "Intervals and p are by bootstrap over speakers, seeds averaged; they are there for "
             "measures that are a sum over a sum.",
             "",
-            markdown(difference_table(sure)),
+            markdown(difference_table(report.sure)),
         ]
     for name, alternative in (("panel", "gap measures"), ("training", "solver during training")):
         if (folder / f"{name}.svg").is_file():
@@ -133,12 +132,6 @@ def _options(conf: Any) -> str:
 def _plain(value: Any) -> Any:
     """JSON knows no infinity."""
     return "inf" if value == math.inf else value
-
-
-def _all_sure(report: Report) -> dict[str, dict[str, Sure]]:
-    return {
-        test: how_sure(systems, report.speakers[test]) for test, systems in report.found.items()
-    }
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:

@@ -149,7 +149,9 @@ def _layout(
     rows = len(utterance.labels)
     heights = [0.32, rows * _ROW, *([0.25] if with_frames else [])]
     engine = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=(COLUMN, sum(heights) + 0.75), layout=engine)
+    lines = utterance.title.count("\n") + (2 if utterance.spans else 1)
+    around = 0.62 + 0.12 * lines + (0.15 if with_frames else 0)  # title, labels and paddings
+    figure = Figure(figsize=(COLUMN, sum(heights) + around), layout=engine)
     widths = [1.0, *([0.12] if with_mass else []), 0.03]
     grid = figure.add_gridspec(
         len(heights), len(widths), width_ratios=widths, height_ratios=heights

@@ -54,7 +54,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
 def _measure_all(args: argparse.Namespace, command: str) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("pictures need matplotlib: pip install 'espnet_otreg[report]'")
-    from espnet_otreg.analysis.gap_page import Report, content, page, rows_of, value_table
+    from espnet_otreg.analysis.gap_page import Report, content, how_sure, page, rows_of, value_table
     from espnet_otreg.analysis.gap_pictures import draw_all
     from espnet_otreg.decode.gaps import Findings, measure_system, read_set, shared_conf
     from espnet_otreg.scoring.provenance import provenance
@@ -87,7 +87,7 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
     report = Report(
         rows=rows,
         found=findings.found,
-        speakers={test.name: test.speakers for test in tests},
+        sure={test.name: how_sure(findings.found[test.name], test.speakers) for test in tests},
         sizes={test.name: test.size for test in tests},
         left_out=findings.left_out,
         spaces=findings.spaces,

@@ -61,7 +61,7 @@ class Findings:
             bad = self.left_out[name]
             for folders in systems.values():
                 for folder, parts in folders.items():
-                    folders[folder] = {u: part for u, part in parts.items() if u not in bad}
+                    folders[folder] = {u: parts[u] for u in sorted(parts) if u not in bad}
                     if not folders[folder]:
                         last = next(reversed(bad.values()), "the set is empty")
                         raise UserError(f"no utterance of {name} can be measured: {last}")

@@ -109,7 +109,14 @@ class Space:
         model, options = ASRTask.build_model_from_file(
             str(folder / "config.yaml"), str(folder / checkpoint), device
         )
-        preprocess = ASRTask.build_preprocess_fn(options, train=False)
+        preprocess = None
+        if not isinstance(model, SLMModel):
+            preprocess = ASRTask.build_preprocess_fn(options, train=False)
+            if preprocess is None:
+                raise UserError(
+                    f"{folder / 'config.yaml'} has use_preprocessor: false, so nobody knows how "
+                    "its transcripts are cut into tokens: train with ESPnet's preprocessor"
+                )
         rate = (options.frontend_conf or {}).get("fs", 16000)
         fs = {"16k": 16000, "8k": 8000}.get(rate, rate)  # ESPnet takes both spellings
         return cls(model, preprocess, text_table=text_table, sampling_rate=int(fs), hop=hop)
@@ -184,7 +191,8 @@ class Space:
             heard = self.model.hear(speech, lengths)
             frames, frame_lengths = heard.whole, heard.whole_lengths
         else:
-            frames, frame_lengths = self.model.encode(speech, lengths)
+            # a copy, as ESPnet normalises what it is given in place
+            frames, frame_lengths = self.model.encode(speech.clone(), lengths)
             frames = frames[0] if isinstance(frames, tuple) else frames  # inter-CTC
         if self.model.ctc is None:
             return frames, frame_lengths, None
