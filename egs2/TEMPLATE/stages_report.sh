@@ -19,7 +19,8 @@ case "${token_type}" in
         python_step 13 "${gap}/.done" espnet_otreg.bin.gap --systems "${systems[@]}" \
             --names "${shown[@]}" --model_file "${inference_asr_model}" \
             --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
-            ${word_times:+--word_times "${word_times}"} --output "${gap}" \
+            ${word_times:+--word_times "${word_times}"} ${frames_dir:+--features "${frames_dir}"} \
+            --output "${gap}" \
             --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)"
         ;;
 esac
