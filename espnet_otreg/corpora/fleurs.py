@@ -80,6 +80,12 @@ def has_language(language: str) -> bool:
     return any(code.split("_")[0] == first for code in CODES.split())
 
 
+def full_code(language: str) -> str:
+    """Return FLEURS' own code of one of its languages, such as es_419 for es."""
+    first = _code(language).split("_")[0]
+    return next(code for code in CODES.split() if code.split("_")[0] == first)
+
+
 def languages(root: Path) -> list[str]:
     """List the languages present, by their short codes."""
     short = {code: name for name, code in reversed(ALIASES.items())}

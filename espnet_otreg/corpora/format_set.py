@@ -5,6 +5,7 @@ what still holds (same settings, same source, file of the recorded size) and doe
 held one clip per worker at a time; of the others only table lines are in memory.
 """
 
+import os
 import sys
 import zlib
 from collections import Counter
@@ -38,7 +39,7 @@ class Job(NamedTuple):
 
     utt_id: str
     source: str
-    target: Path
+    target: str  # not a Path: there are many, and a second run looks at each
 
 
 class Formatted(NamedTuple):
@@ -50,10 +51,10 @@ class Formatted(NamedTuple):
     reused: int  # taken over from an earlier run
 
 
-def target_path(output: Path, utt_id: str, audio_format: str) -> Path:
+def target_path(output: Path, utt_id: str, audio_format: str) -> str:
     """Spread the files over 256 folders, so that none holds a million."""
     spread = zlib.crc32(utt_id.encode()) & 0xFF
-    return output / "audio" / f"{spread:02x}" / f"{utt_id}.{audio_format}"
+    return f"{output}/audio/{spread:02x}/{utt_id}.{audio_format}"
 
 
 def renamed(name: str, speed: float) -> str:
@@ -123,7 +124,7 @@ def _format_one(job: Job, settings: Settings) -> Outcome:
     except audio.BadAudio as error:
         return Outcome(job.utt_id, job.source, stamp, 0, 0, [], str(error))
     content = audio.encode(clip.samples, settings.fs, settings.audio_format)
-    with writing(job.target, "wb") as stream:
+    with writing(Path(job.target), "wb") as stream:
         stream.write(content)
     size, samples = len(content), len(clip.samples)
     return Outcome(job.utt_id, job.source, stamp, size, samples, list(clip.notes), "")
@@ -132,7 +133,7 @@ def _format_one(job: Job, settings: Settings) -> Outcome:
 def _stamp(source: str) -> str:
     """Identify the state of a source, empty if it is not there."""
     try:
-        stat = Path(source).stat()
+        stat = os.stat(source)
     except OSError:
         return ""
     return f"{stat.st_size}:{stat.st_mtime_ns}"
@@ -145,7 +146,7 @@ def _still_holds(earlier: Outcome, job: Job) -> bool:
     if _stamp(job.source) not in (earlier.stamp, ""):
         return False
     try:
-        return job.target.stat().st_size == earlier.size
+        return os.stat(job.target).st_size == earlier.size
     except OSError:
         return False
 
@@ -157,7 +158,7 @@ def _tables(data: DataDir, output: Path, settings: Settings, samples: dict[str, 
     tables = dict(data.renamed(kept).tables)
     tables["utt2spk"] = {utt: renamed(who, speed) for utt, who in tables["utt2spk"].items()}
     tables["wav.scp"] = {
-        utt: str(target_path(output, utt, settings.audio_format)) for utt in kept.values()
+        utt: target_path(output, utt, settings.audio_format) for utt in kept.values()
     }
     tables["utt2num_samples"] = {utt: str(samples[utt]) for utt in kept.values()}
     return DataDir(tables)

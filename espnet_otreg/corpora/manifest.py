@@ -38,7 +38,7 @@ def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
         pairs = zip_longest(stream, _entries(folder, data, fs))
         for number, (line, expected) in enumerate(pairs, start=1):
             problem = _problem(line, expected)
-            if not problem and not (folder / expected["audio_filepath"]).is_file():
+            if not problem and not os.path.isfile(f"{folder}/{expected['audio_filepath']}"):
                 problem = f"{expected['audio_filepath']} is missing"
             if problem:
                 problems.append(f"  {path}:{number}: {problem}")
@@ -57,11 +57,14 @@ def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
     translations = {
         name.partition(".")[2]: table for name, table in tables.items() if name.startswith("text.")
     }
+    inside = f"{folder}/"
     for utt in data.ids:
-        samples = int(tables["utt2num_samples"][utt])
+        path, samples = tables["wav.scp"][utt], int(tables["utt2num_samples"][utt])
         entry: dict[str, Any] = {
             "id": utt,
-            "audio_filepath": os.path.relpath(tables["wav.scp"][utt], folder),
+            "audio_filepath": path.removeprefix(inside)
+            if path.startswith(inside)
+            else os.path.relpath(path, folder),
             "duration": samples / fs,
             "num_samples": samples,
             "text": tables["text"][utt],

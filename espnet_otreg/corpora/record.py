@@ -1,5 +1,6 @@
 """What every corpus reader returns: utterances, and what was left out with the reason."""
 
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -74,9 +75,9 @@ def fault(text: str, name: str, audio: Path) -> str:
     """Say why a clip, listed under a file's name, cannot be used; empty if it can."""
     if not text:
         return "empty sentence"
-    if Path(name).name != name:
+    if os.path.basename(name) != name:
         return f"path is not a plain file name: {name}"
-    return "" if audio.is_file() else f"missing clip: {audio}"
+    return "" if os.path.isfile(audio) else f"missing clip: {audio}"
 
 
 def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:

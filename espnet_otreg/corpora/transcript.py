@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 
 from espnet_otreg.corpora.record import one_line
 
@@ -27,6 +28,7 @@ def normalise_transcript(text: str, language: str = "") -> str:
     return " ".join(_LOOSE_JOINER.sub(" ", "".join(map(_kept, text))).split())
 
 
+@cache
 def _kept(character: str) -> str:
     """Return the character, a space in its place, or nothing."""
     category = unicodedata.category(character)

@@ -196,7 +196,7 @@ def test_an_interrupted_set_goes_on_and_equals_one_made_at_once(tmp_path, monkey
 def test_a_write_that_fails_half_way_leaves_no_file(tmp_path, monkeypatch):
     source = trees.data_dir(tmp_path / "in", clips(tmp_path, 1))
     monkeypatch.setattr("espnet_otreg.files.os.replace", lambda *_: 1 / 0)
-    job = format_set.Job("u00", str(tmp_path / "0.wav"), tmp_path / "out" / "u00.flac")
+    job = format_set.Job("u00", str(tmp_path / "0.wav"), str(tmp_path / "out" / "u00.flac"))
     with pytest.raises(ZeroDivisionError):
         format_set.format_batch([job], Settings())
     assert source.is_dir()
