@@ -53,6 +53,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keeps the clips for another time [temporary]")
     args = parser.parse_args(cmd)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         different = make_clips(folder / "different")

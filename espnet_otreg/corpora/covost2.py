@@ -16,6 +16,7 @@ For recognition the targets do not matter: a split is the union over all targets
 import re
 from collections import Counter
 from collections.abc import Iterator
+from os.path import splitext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def prepare(
     rejected = splits.rejected + sentences.rejected
     clips, records = home / "clips", []
     for clip in sorted(splits.translations.keys() - sentences.refused):
-        utt_id = make_utt_id(NAME, language, split, Path(clip).stem)
+        utt_id = make_utt_id(NAME, language, split, splitext(clip)[0])
         if clip not in sentences.found:
             rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
             continue

@@ -28,12 +28,23 @@ def write_manifest(folder: Path, data: DataDir, fs: int) -> None:
 
 
 def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
-    """Stop when the manifest says anything else than the tables, or names a file that is not there.
+    """Stop when the manifest says anything else than the tables, or names an absent recording."""
+    problems = list(mismatches(folder, data, fs))
+    if problems:
+        shown = [*problems[:SHOWN], *(["..."] if len(problems) > SHOWN else [])]
+        listed = "\n".join(f"  {problem}" for problem in shown)
+        raise UserError(
+            f"{len(problems)} line(s) of {folder / MANIFEST} disagree with the tables beside it; "
+            f"format the set again.\n{listed}"
+        )
 
-    Both are read side by side: a line of each is in memory at a time.
-    """
+
+def mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
+    """Yield every line that is not as it should be; a line of each side is in memory at a time."""
     path = folder / MANIFEST
-    problems = []
+    if not path.is_file():
+        yield f"{path} is missing"
+        return
     with open(path, encoding="utf-8") as stream:
         pairs = zip_longest(stream, _entries(folder, data, fs))
         for number, (line, expected) in enumerate(pairs, start=1):
@@ -41,14 +52,7 @@ def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
             if not problem and not os.path.isfile(f"{folder}/{expected['audio_filepath']}"):
                 problem = f"{expected['audio_filepath']} is missing"
             if problem:
-                problems.append(f"  {path}:{number}: {problem}")
-    if problems:
-        shown = [*problems[:SHOWN], *(["  ..."] if len(problems) > SHOWN else [])]
-        listed = "\n".join(shown)
-        raise UserError(
-            f"{len(problems)} line(s) of {path} disagree with the tables beside it; format the set "
-            f"again.\n{listed}"
-        )
+                yield f"{path}:{number}: {problem}"
 
 
 def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:

@@ -68,3 +68,14 @@ def test_a_recording_that_is_gone_is_named(formatted):
     write_manifest(formatted, data, 16000)
     with pytest.raises(UserError, match=r"manifest.jsonl:2: .*b.flac is missing"):
         check_manifest(formatted, data, 16000)
+
+
+def test_a_second_run_leaves_a_manifest_that_holds_and_mends_one_that_does_not(formatted):
+    path, source = formatted / MANIFEST, formatted.with_name("in")
+    before = path.stat().st_mtime_ns
+    again = ["--input", str(source), "--output", str(formatted), "--max_rejected", "0.5"]
+    format_audio.main(again)
+    assert path.stat().st_mtime_ns == before
+    (source / "text").write_text("a new\nb words\nc x\n")  # the recordings are the same
+    format_audio.main(again)
+    assert [entry["text"] for entry in entries(formatted)] == ["new", "words"]
