@@ -86,6 +86,9 @@ def format_set(data: DataDir, output: Path, settings: Settings, nj: int = 1) -> 
         disable=None,
     )
     left = [job for job in jobs if job.utt_id not in samples]
+    if left:  # a killed run may have left files that it was writing
+        for unfinished in (output / "audio").glob("*/.*.tmp"):
+            unfinished.unlink()
     with progress:
         for outcomes in map_batches(format_batch, left, settings, min(nj, len(left)) or 1):
             journal.append(outcomes)
