@@ -23,7 +23,7 @@ from espnet_otreg.files import read_table, write_json, writing
 from espnet_otreg.scoring.failures import MODES
 from espnet_otreg.scoring.hypotheses import Matched, match, read_hypotheses
 from espnet_otreg.scoring.normalise import NORMALISERS
-from espnet_otreg.scoring.score_file import load_score, save_score
+from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.sensitivity import (
     sensitivity,
     sensitivity_document,
@@ -125,10 +125,9 @@ def _score(args: argparse.Namespace) -> None:
         "missing_hypotheses": matched.missing,
         "ignored_hypotheses": matched.extra,
     }
-    save_score(output, utterances, args.normaliser, facts)
-    scored = load_score(output)
+    summaries = save_score(output, utterances, args.normaliser, facts)
     print(f"{hypothesis} against {args.ref}, normaliser {args.normaliser}, in %")
-    print(plain(_table(scored.summaries)))
+    print(plain(_table(summaries)))
 
 
 def _sensitivity(args: argparse.Namespace, command: str) -> None:

@@ -19,7 +19,7 @@ One hypothesis can show several modes. One that equals its reference shows none.
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 
 from espnet_otreg.languages import LANGUAGES, find_language, has_spaces
@@ -107,18 +107,28 @@ def _repeats(reference: str, hypothesis: str) -> bool:
 
 def _word_repeats(word: str, reference: str) -> bool:
     """Look for loops of characters inside a word or a text without spaces."""
-    if Counter(word).most_common(1)[0][1] < 3:
+    found = _character_loops(word)
+    if not found:
         return False
-    said: dict[tuple[str, ...], int] | None = None
-    for unit, turns in _loops(word, LONGEST_CHARACTER_LOOP):
-        needed = 6 if len(unit) == 1 else 4 if len(unit) < 4 else 3
-        if turns < needed or not _has_letter(unit):
-            continue
-        if said is None:
-            said = _longest_runs(reference, LONGEST_CHARACTER_LOOP)
-        if turns - max(1, said.get(_turned(unit), 0)) >= needed - 1:
-            return True
-    return False
+    said = _longest_runs(reference, LONGEST_CHARACTER_LOOP)
+    return any(
+        turns - max(1, said.get(_turned(unit), 0)) >= _character_turns(unit) - 1
+        for unit, turns in found
+    )
+
+
+@lru_cache(maxsize=100_000)  # words come again and again
+def _character_loops(word: str) -> tuple[tuple[tuple[str, ...], int], ...]:
+    """List the loops that are long enough to be a failure."""
+    return tuple(
+        (unit, turns)
+        for unit, turns in _loops(word, LONGEST_CHARACTER_LOOP)
+        if turns >= _character_turns(unit) and _has_letter(unit)
+    )
+
+
+def _character_turns(unit: Sequence[str]) -> int:
+    return 6 if len(unit) == 1 else 4 if len(unit) < 4 else 3
 
 
 def _loops(units: Sequence[str], longest: int) -> Iterator[tuple[tuple[str, ...], int]]:

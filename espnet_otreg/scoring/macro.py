@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from espnet_otreg.scoring.significance import (
     CONFIDENCE,
-    FEWEST_SPEAKERS,
     SAMPLES,
     Array,
     Difference,
@@ -24,6 +23,7 @@ from espnet_otreg.scoring.significance import (
     drawn_sums,
     interval,
     rates_of,
+    spread_of,
 )
 
 
@@ -32,7 +32,7 @@ class MacroDraws(NamedTuple):
 
     rates: Array  # (languages, systems), as observed
     draws: Array  # (samples, languages, systems), as wide as they should be
-    speakers: Array  # (languages,)
+    spreads: list[Spread | None]  # by language; None with too few speakers
 
 
 def resample_macro(
@@ -56,15 +56,15 @@ def resample_macro(
     # (speakers, languages * (systems + 1))
     columns = np.stack([np.bincount(place, row, cells) for row in counts], axis=1)
     sums: Array = columns.reshape(len(names), -1).astype(np.float64)
-    present = np.bincount(place, minlength=cells).reshape(len(names), len(codes)) > 0
     shape = (-1, len(codes), len(counts))
     drawn = drawn_sums(sums, samples, np.random.default_rng(seed)).reshape(shape)
     rates = rates_of(sums.sum(axis=0).reshape(shape[1:]))
     draws = rates_of(drawn.reshape(-1, len(counts))).reshape(len(drawn), len(codes), -1)
     draws = draws[~np.isnan(draws).any(axis=(1, 2))]
-    number = present.sum(axis=0).astype(np.float64)
-    widening = np.sqrt(number / np.maximum(number - 1, 1))[:, None]
-    return MacroDraws(rates, rates + widening * (draws - rates), number)
+    said = sums.reshape(len(names), *shape[1:])[:, :, -1]  # (speakers, languages)
+    spreads = [spread_of(column) for column in said.T]
+    widening = np.array([1.0 if spread is None else spread.narrowness for spread in spreads])
+    return MacroDraws(rates, rates + widening[:, None] * (draws - rates), spreads)
 
 
 def macro_interval(
@@ -73,7 +73,7 @@ def macro_interval(
     """Say where one system's mean over languages lies."""
     draws = resampled.draws[:, :, system]
     value = float(resampled.rates[:, system].mean())
-    return interval(value, draws.mean(axis=1), _spread(draws, resampled.speakers), confidence)
+    return interval(value, draws.mean(axis=1), _spread(draws, resampled.spreads), confidence)
 
 
 def macro_difference(
@@ -81,17 +81,18 @@ def macro_difference(
 ) -> Difference:
     """Compare a system's mean over languages with the baseline's, draw by draw."""
     pair = resampled.draws[:, :, [system, baseline]]
-    spread = _spread(pair[:, :, 0] - pair[:, :, 1], resampled.speakers)
+    spread = _spread(pair[:, :, 0] - pair[:, :, 1], resampled.spreads)
     rates = resampled.rates[:, [system, baseline]].mean(axis=0)
     return difference(rates, pair.mean(axis=1), spread, confidence)
 
 
-def _spread(draws: Array, speakers: Array) -> Spread | None:
+def _spread(draws: Array, spreads: Sequence[Spread | None]) -> Spread | None:
     """Degrees of freedom of a mean over languages, whose draws (samples, languages) are given."""
-    if speakers.min() < FEWEST_SPEAKERS or not len(draws):
+    freedom = np.array([np.nan if spread is None else spread.freedom for spread in spreads])
+    if np.isnan(freedom).any() or not len(draws):
         return None
     variances = draws.var(axis=0)
     total = variances.sum()
     if not total > 0:
-        return Spread(1.0, float((speakers - 1).sum()))
-    return Spread(1.0, float(total**2 / (variances**2 / (speakers - 1)).sum()))
+        return Spread(1.0, float(freedom.sum()))
+    return Spread(1.0, float(total**2 / (variances**2 / freedom).sum()))

@@ -28,8 +28,11 @@ class Scored(NamedTuple):
 
 def save_score(
     path: Path, utterances: Sequence[Utterance], normaliser: str, facts: Mapping[str, Any]
-) -> None:
-    """Write the per-utterance file, then the summary, which is the sign that both are done."""
+) -> dict[str, Summary]:
+    """Write the per-utterance file, then the summary, which is the sign that both are done.
+
+    Returns the summaries by language, and the total.
+    """
     lines = ["\t".join(_COLUMNS)]
     for u in sorted(utterances):
         counts = map(str, (*u.words, *u.characters))
@@ -38,17 +41,19 @@ def save_score(
     side_file = _side_file(path)
     with writing(side_file) as stream:
         stream.write(table)
-    summaries = {name: _summary_json(part) for name, part in summarise(utterances).items()}
-    total = summaries.pop(TOTAL)
+    summaries = summarise(utterances)
+    languages = {name: _summary_json(part) for name, part in summaries.items()}
+    total = languages.pop(TOTAL)
     content = {
         **facts,
         "normaliser": normaliser,
         "per_utterance": side_file.name,
         "per_utterance_sha256": _sha256(table),
         TOTAL: total,
-        "languages": summaries,
+        "languages": languages,
     }
     write_json(path, content)
+    return summaries
 
 
 def load_score(path: Path, metric: str = AUTO) -> Scored:

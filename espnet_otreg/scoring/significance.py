@@ -7,7 +7,9 @@ speaks of new speakers; how much training varies is the standard deviation over 
 
 The interval is the percentile interval with its levels widened for few speakers, as Student's t
 is wider than the normal curve (expanded percentile interval, Hesterberg 2015, arXiv:1411.5279);
-p inverts that interval. With many speakers both are the plain percentile bootstrap.
+p inverts that interval. With many speakers both are the plain percentile bootstrap. Where some say
+much more than others, the few that weigh most count: `spread_of` says how many speakers of one
+weight they are worth. Without that, 50 speakers of uneven length held the truth in 92 % of trials.
 """
 
 import math
@@ -73,6 +75,7 @@ class Resampled(NamedTuple):
     rates: Array  # (systems,) as observed
     draws: Array  # (samples, systems)
     speakers: int
+    spread: Spread | None  # None with too few speakers
 
 
 def resample_speakers(
@@ -101,6 +104,7 @@ def resample_speakers(
         rates=rates_of(sums.sum(axis=0)[None])[0],
         draws=rates_of(drawn_sums(sums, samples, np.random.default_rng(seed))),
         speakers=len(names),
+        spread=spread_of(sums[:, -1]),
     )
 
 
@@ -109,7 +113,7 @@ def rate_interval(
 ) -> Interval:
     """Say where one system's error rate lies."""
     draws = resampled.draws[:, system]
-    return interval(float(resampled.rates[system]), draws, _spread(resampled), confidence)
+    return interval(float(resampled.rates[system]), draws, resampled.spread, confidence)
 
 
 def paired_difference(
@@ -117,7 +121,7 @@ def paired_difference(
 ) -> Difference:
     """Compare a system with the baseline, draw by draw."""
     rates, draws = resampled.rates[[system, baseline]], resampled.draws[:, [system, baseline]]
-    return difference(rates, draws, _spread(resampled), confidence)
+    return difference(rates, draws, resampled.spread, confidence)
 
 
 def difference(
@@ -153,11 +157,22 @@ def interval(
     return Interval(value, float(low), float(high))
 
 
-def _spread(resampled: Resampled) -> Spread | None:
-    speakers = resampled.speakers
-    if speakers < FEWEST_SPEAKERS:
+def spread_of(words: Array) -> Spread | None:
+    """Tell how draws fall short, from what each speaker said; None with too few speakers.
+
+    A speaker's errors are taken to vary with the square of the words, as where speakers differ in
+    their error rate. Then the residuals about the pooled rate, which are what the draws scatter by,
+    are too small by `narrowness`, and their sum of squares has Satterthwaite's degrees of freedom.
+    Of K speakers who say as much, these are sqrt(K / (K - 1)) and K - 1.
+    """
+    words = words[words > 0]
+    if len(words) < FEWEST_SPEAKERS:
         return None
-    return Spread(math.sqrt(speakers / (speakers - 1)), speakers - 1)
+    shares = words / words.sum()
+    second, third, fourth = ((shares**power).sum() for power in (2, 3, 4))
+    kept = 1 - 2 * third / second + second
+    freedom = second**2 / fourth - 1
+    return Spread(1 / math.sqrt(max(kept, 0.1)), max(freedom, 1.0))
 
 
 def drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Array:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import has_spaces
 from espnet_otreg.scoring.edits import Counts, count_edits
@@ -164,7 +166,7 @@ def _summary(judged: Sequence[Judged], metric: str) -> Summary:
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:
-    return Counts(*map(sum, zip(*counts, strict=True)))
+    return Counts(*np.array(list(counts), dtype=np.int64).sum(axis=0).tolist())
 
 
 def _check_one_word(what: str, table: Mapping[str, str]) -> None:
