@@ -67,6 +67,7 @@ inference_args=       # further arguments of every decoding
 
 # Scoring
 normaliser=basic      # applied to references and hypotheses alike, named in the results
+normalisers=          # several, or all: a table of what each makes of the same hypotheses
 metric=auto           # auto: words, but characters for languages without spaces; cer
 names=                # the systems' names in tables, ';' between them; default: config names
 results=              # folder for tables; default: expdir

@@ -26,7 +26,7 @@ case "${token_type}" in
 esac
 python_step 13 "${results}/.done_report" espnet_otreg.bin.report "${reported[@]}" \
     --title "${PWD##*/}: $(IFS=,; echo "${shown[*]}" | sed 's/,/, /g')" \
-    ${in_domain:+--in_domain "${in_domain[@]}"} \
+    --trained_on "${trained_on[@]}" ${in_domain:+--in_domain "${in_domain[@]}"} \
     ${cross_domain:+--cross_domain "${cross_domain[@]}"} --metric "${metric}" \
     --decode_tag "${decode_tag}" ${gap:+--gap "${gap}"} --commands "${command_line}" \
     --nj "${nj}" --output "${results}/report.html"

@@ -21,6 +21,11 @@ if [ -n "${stock_exp}" ]; then
     further+=("${stock_exp}")
     further_names+=("stock ESPnet's speech LLM")
 fi
+trained_on=()  # by row: the systems, the common checkpoint, and further rows that started like it
+for _ in "${systems[@]}"; do trained_on+=("${train_corpora// /+}"); done
+trained_on+=("${init_corpora// /+}")
+[ -z "${encoder_row}" ] || trained_on+=("${init_corpora// /+}")
+[ -z "${stock_exp}" ] || trained_on+=("${train_corpora// /+}")
 in_domain=()
 cross_domain=()
 for corpus in ${test_corpora}; do
@@ -33,9 +38,16 @@ if [ "${answer}" = text ]; then
     python3 -m espnet_otreg.bin.compare --baseline "${systems[0]}" \
         --systems "${systems[@]:1}" "${further[@]}" --names "${shown[@]}" "${further_names[@]}" \
         ${in_domain:+--in_domain "${in_domain[@]}"} ${cross_domain:+--cross_domain "${cross_domain[@]}"} \
+        --trained_on "${trained_on[@]}" \
         --metric "${metric}" --decode_tag "${decode_tag}" --commands "${command_line}" \
         --output "${results}/RESULTS.md" --json "${results}/results.json" ${readme:+--readme "${readme}"}
     log "stage 13: results in ${results}/RESULTS.md and ${results}/results.json"
+    for set in ${normalisers:+${test_sets}}; do
+        python3 -m espnet_otreg.bin.score --ref "${dumpdir}/raw/org/${set}" \
+            --hyp $(for i in "${!systems[@]}"; do  # of each system the first seed
+                echo "${shown[${i}]// /_}=${systems[${i}]%%,*}/${decode_tag}/${set}/text"; done) \
+            --normalisers ${normalisers} --output "${results}/NORMALISERS_${set}.md"
+    done
 else
     python3 -m espnet_otreg.bin.translation --target "${answer#text.}" \
         --systems "${systems[@]}" "${init_exp}" --names "${shown[@]}" "common checkpoint" \

@@ -33,6 +33,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--decode_tag", help="decoding in each experiment (default: the only one)")
     parser.add_argument("--in_domain", nargs="+", default=[], help="test sets like the training")
     parser.add_argument("--cross_domain", nargs="+", default=[], help="test sets unlike it")
+    parser.add_argument("--trained_on", nargs="+", help="as in bin/compare: adds its matrix")
+    parser.add_argument("--external", nargs="+", default=[], help="as in bin/compare")
     parser.add_argument("--metric", default="auto", help="auto or cer, as in bin/compare")
     parser.add_argument("--title", default="Speech recognition, compared", help="of the page")
     parser.add_argument(
@@ -73,7 +75,7 @@ def _report(args: argparse.Namespace, command: str) -> None:
     page = Page(
         title=args.title,
         facts=_facts(comparison, made.date),
-        sections=_sections(comparison, figures, drawn.figures),
+        sections=_sections(comparison, args.trained_on, figures, drawn.figures),
         comparison=comparison,
         browsed=browsed._replace(audio=audio),
         pictures=drawn.pictures,
@@ -101,14 +103,15 @@ def _check_packages() -> None:
 
 def _compare(args: argparse.Namespace) -> Any:
     from espnet_otreg.report.experiments import find_decoding, find_sets, group_experiments
-    from espnet_otreg.scoring.results import SetName, compare
+    from espnet_otreg.scoring.results import SetName, compare, parse_external
 
     systems = group_experiments(args.systems, args.names)
     tag = find_decoding(systems, args.decode_tag)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
     sets = sets or [SetName(name, name) for name in find_sets(systems, tag)]
-    return compare(systems, sets, tag, metric=args.metric, samples=args.samples)
+    everybody = [*systems, *parse_external(args.external)]
+    return compare(everybody, sets, tag, metric=args.metric, samples=args.samples)
 
 
 def _draw(comparison: Any, folder: Path) -> list[Any]:
@@ -140,15 +143,12 @@ def _facts(comparison: Any, date: str) -> list[str]:
     ]
 
 
-def _sections(comparison: Any, figures: Sequence[Any], drawn: Sequence[Any]) -> list[Any]:
+def _sections(
+    comparison: Any, trained_on: Sequence[str] | None, figures: Sequence[Any], drawn: Sequence[Any]
+) -> list[Any]:
     from espnet_otreg.report.page import Section, as_verdicts
-    from espnet_otreg.scoring.tables import (
-        detail_table,
-        difference_table,
-        main_table,
-        set_table,
-        verdicts,
-    )
+    from espnet_otreg.scoring import tables
+    from espnet_otreg.scoring.matrix import overview, train_test_matrix
 
     found = [
         Section(
@@ -156,24 +156,29 @@ def _sections(comparison: Any, figures: Sequence[Any], drawn: Sequence[Any]) -> 
             "Results",
             "Error rate in %, lower is better; ± is the standard deviation over training seeds. "
             "Click a column's head to sort.",
-            [main_table(comparison)],
+            [tables.main_table(comparison)],
             figures,
-            as_verdicts(verdicts(comparison)),
-        ),
-        Section(
-            "errors",
-            "What the errors are",
-            "In % of the reference words (characters where the metric is CER).",
-            [detail_table(comparison)],
-        ),
+            as_verdicts(tables.verdicts(comparison)),
+        )
     ]
+    if trained_on:
+        text = "† is in-domain; micro: all words pooled, macro: the mean over languages."
+        cells = [overview(train_test_matrix(comparison, trained_on))]
+        found.append(Section("matrix", "Trained on, tested on", text, cells))
+    if drawn:
+        found.append(Section("alignment", "Alignment", figures=drawn))
     if len(comparison.systems) > 1:
         text = f"Points against {comparison.systems[0].name}; negative is better."
-        tables = [difference_table(comparison)]
-        found.append(Section("differences", "Differences", text, tables))
-    if drawn:
-        found.append(Section("alignment", "What the alignment does", figures=drawn))
-    return [*found, Section("sets", "Test sets", tables=[set_table(comparison)])]
+        differences = [tables.difference_table(comparison)]
+        found.append(Section("differences", "Differences", text, differences))
+    text = "In % of the reference words (characters where the metric is CER)."
+    found.append(Section("errors", "Errors", text, [tables.detail_table(comparison)]))
+    text = "In % of the utterances, which can fail in several ways."
+    found.append(Section("failures", "Failures", text, [tables.failure_table(comparison)]))
+    speed = tables.speed_table(comparison)
+    if speed is not None:
+        found.append(Section("speed", "Speed", tables=[speed]))
+    return [*found, Section("sets", "Test sets", tables=[tables.set_table(comparison)])]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.scoring.results import SCORE_FILE, System, parse_systems
+from espnet_otreg.scoring.comparison import System
+from espnet_otreg.scoring.results import SCORE_FILE, parse_systems
 
 _TRAINED = re.compile(r"(?:asr_)?(?P<name>.+?)(?:_seed(?P<seed>\d+))?_[0-9a-f]{8}")
 

@@ -12,8 +12,8 @@ from espnet_otreg.files import writing
 from espnet_otreg.report.clips import Packed
 from espnet_otreg.report.pictures import Figure, Picture
 from espnet_otreg.report.utterances import Browsed
+from espnet_otreg.scoring.comparison import Comparison
 from espnet_otreg.scoring.failures import MODES
-from espnet_otreg.scoring.results import Comparison
 from espnet_otreg.scoring.tables import Table
 
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table
 from espnet_otreg.report.marks import mark_differences
+from espnet_otreg.scoring.comparison import Comparison
 from espnet_otreg.scoring.failures import failure_modes
-from espnet_otreg.scoring.results import SCORE_FILE, Comparison
+from espnet_otreg.scoring.results import SCORE_FILE, decoding_folder
 from espnet_otreg.scoring.score_file import load_score
 from espnet_otreg.scoring.wer import Utterance
 
@@ -25,8 +26,13 @@ def collect_utterances(comparison: Comparison, metric: str, data: Path | None) -
     """Read the scores of all systems; recordings come from `data`/<set>, or where scoring was."""
     out = Browsed([], {}, [])
     for position, tested in enumerate(comparison.sets):
-        place = Path(comparison.decode_tag, tested.name, SCORE_FILE)
-        paths = [[folder / place for folder in system.folders] for system in comparison.systems]
+        paths = [
+            [
+                decoding_folder(system, folder, comparison.decode_tag, tested.name) / SCORE_FILE
+                for folder in system.folders
+            ]
+            for system in comparison.systems
+        ]
         scores = [[load_score(path).utterances for path in group] for group in paths]
         recordings = _recordings(paths[0][0], data, tested.name, out.notes)
         for row, utterance in enumerate(scores[0][0]):

@@ -4,7 +4,8 @@ import pytest
 
 from espnet_otreg.report.experiments import group_experiments
 from espnet_otreg.report.figures import differences_figure, rates_figure
-from espnet_otreg.scoring.results import SetName, compare
+from espnet_otreg.scoring.comparison import SetName
+from espnet_otreg.scoring.results import compare
 
 
 @pytest.fixture
