@@ -120,10 +120,7 @@ def measure_gap(
     cosine = unit_vectors(x) @ text.units.T  # (T, V)
     nearest = cosine.argmax(1).cpu().numpy()  # (T,)
     frames = np.flatnonzero(spoken)
-    columns, place = np.unique(np.asarray(ids, dtype=np.int64), return_inverse=True)
-    allowed = np.zeros((len(frames), len(columns)), bool)  # (N, K') of distinct tokens
-    for token, column in enumerate(place):
-        allowed[:, column] |= own[frames, token]
+    columns, allowed = _distinct(own[frames], ids)
     cosine = cosine[torch.as_tensor(frames, device=x.device)]
     to_word = cosine[:, torch.as_tensor(columns, device=x.device)].cpu().double().numpy()
     best = np.where(allowed, to_word, -np.inf).argmax(1) if len(frames) else frames
@@ -234,6 +231,15 @@ def owners_of_plan(
     """
     best = np.asarray(targets)[coupling.argmax(1)]  # (T,)
     return (best[:, None] == np.asarray(ids)[None]) & (best != anchor)[:, None]
+
+
+def _distinct(own: np.ndarray, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Join the columns of tokens that come again: distinct ids (K,) and owners (N, K)."""
+    distinct, place = np.unique(np.asarray(ids, dtype=np.int64), return_inverse=True)
+    joined = np.zeros((len(own), len(distinct)), bool)
+    for token, column in enumerate(place):
+        joined[:, column] |= own[:, token]
+    return distinct, joined
 
 
 def _tokens(parts: Sequence[GapSums]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

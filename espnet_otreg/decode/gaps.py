@@ -26,7 +26,7 @@ from espnet_otreg.files import read_table
 from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 
-TIMES, FORCED, PLAN = "true word times", "CTC-forced word times", "the plan's largest mass"
+TIMES, FORCED, PLAN = "true word times", "CTC-forced token times", "the plan's largest mass"
 _DEFAULTS = {"slm": {"text_table": "llm", "weight": 0.0}, "otreg": {}}  # of models that have a term
 
 
