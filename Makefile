@@ -7,6 +7,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= covost2_otreg
+RESULTS ?= exp/slm
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
@@ -40,9 +41,10 @@ browser:
 	[ "$$(id -u)" = 0 ] && apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null \
 	    || echo "no Chromium: tests of the report in a browser will be skipped"
 
-# The README's pictures of the report, after make run.
+# The README's pictures, of the last run-slm (or of RESULTS=exp, the last run).
 pictures: venv browser
-	$(BIN)/python -m espnet_otreg.bin.screenshots egs2/$(RECIPE)/exp/report.html --output docs/pictures
+	$(BIN)/python -m espnet_otreg.bin.screenshots egs2/$(RECIPE)/$(RESULTS)/report.html \
+	    --gap egs2/$(RECIPE)/$(RESULTS)/gap --output docs/pictures
 
 bench: venv
 	$(BIN)/pip install -q -e '.[bench]'

@@ -11,6 +11,7 @@ TRANSLATION = ["sacrebleu"]
 REPORT = ["jinja2", "matplotlib"]
 BROWSER = ["playwright"]  # drives the system's Chromium
 WHISPER = ["whisper-normalizer"]
+HUB = ["huggingface_hub", "espnet_model_zoo"]
 
 setup(
     name="espnet_otreg",
@@ -43,6 +44,7 @@ setup(
         "report": REPORT,
         "browser": BROWSER,
         "whisper": WHISPER,
+        "hub": HUB,
         "test": [
             *MINI,
             *SLM,
@@ -50,6 +52,7 @@ setup(
             *REPORT,
             *BROWSER,
             *WHISPER,
+            *HUB,
             *("pytest", "pytest-xdist", "hypothesis", "POT", "ruff", "mypy", "types-PyYAML"),
         ],
         "bench": ["POT", "geomloss"],

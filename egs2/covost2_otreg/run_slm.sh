@@ -18,6 +18,7 @@ if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
         --speech_encoder "${encoder_row% *}"
         --encoder_row "${encoder_row}"
         --seeds "1 2 3"
+        --pack_args --include_base  # small models of its own
         --init_config conf/slm/mini/stage1.yaml
         --stock_config conf/slm/mini/stock.yaml
         --asr_config "${arms//\{size\}/mini} conf/slm/mini/otreg_relaxed.yaml conf/slm/mini/shuffled.yaml"

@@ -24,6 +24,7 @@ if [ -z "${COVOST2}" ] || [[ " $* " == *" --mini true "* ]]; then
         --language_model mini
         --speech_encoder "${encoder_row% *}"
         --seeds "1 2 3"
+        --pack_args --include_base  # small models of its own
     )
 fi
 

@@ -35,6 +35,9 @@ from espnet_otreg.scoring.wer import AUTO, CHARACTERS
 PROGRAM = "python -m espnet_otreg.bin.ablate"
 STDERR = 2  # where the recipe's own output goes, so that stdout is the table alone
 
+# a page and a pack of every variant would be made in vain
+_TABLES_ALONE = ("--report", "false", "--skip_packing", "true", "--skip_upload", "true")
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the options."""
@@ -88,7 +91,7 @@ def _ablate(args: argparse.Namespace, command: str) -> None:
     configs = write_configs(sweep, output / "conf")
     details = output / "recipe"
     (details / "results.json").unlink(missing_ok=True)  # an old one must not be taken for new
-    recipe = [*_recipe(sweep, configs), "--results", str(details)]
+    recipe = [*_recipe(sweep, configs), "--results", str(details), *_TABLES_ALONE]
     _run(recipe)
     comparison = _compare(sweep, read_recipe_results(details / "results.json"))
     sources = Sources(

@@ -1,6 +1,10 @@
-"""Picture a report in a headless Chromium: its head, its utterances, and a phone's view."""
+"""Picture a report in a headless Chromium: its head, its utterances, and a phone's view.
+
+With --gap, the panel of measures and the first plan of the last system are put beside them.
+"""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,12 @@ DESK, PHONE = {"width": 1100, "height": 820}, {"width": 390, "height": 820}
 def get_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(
-        prog="python -m espnet_otreg.bin.screenshots", description=__doc__
+        prog="python -m espnet_otreg.bin.screenshots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("report", type=Path, help="page of bin/report")
+    parser.add_argument("--gap", type=Path, help="output of bin/gap, for panel.png and plan.png")
     parser.add_argument("--output", type=Path, required=True, help="folder for the PNGs")
     return parser
 
@@ -24,10 +31,33 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Sequence[str] | None = None) -> None:
     """Open the page and write what it looks like."""
     args = get_parser().parse_args(cmd)
-    cli.run(lambda: _picture(args.report, args.output))
+    cli.run(lambda: _picture_all(args))
 
 
-def _picture(report: Path, output: Path) -> None:
+def _picture_all(args: argparse.Namespace) -> None:
+    pictures = _picture(args.report, args.output)
+    if args.gap is not None:
+        pictures += _copy_drawn(args.gap, args.output)
+    for path in pictures:
+        print(path)
+
+
+def _copy_drawn(gap: Path, output: Path) -> list[Path]:
+    """Take what bin/gap drew for a paper as it is."""
+    from espnet_otreg.report.pictures import read_index
+
+    plans = [entry for entry in read_index(gap)["pictures"] if entry["kind"] == "plan"]
+    if not plans:
+        raise UserError(f"{gap} has no plan: draw some by bin/gap --pictures")
+    system = plans[-1]["system"]
+    first = next(entry["file"] for entry in plans if entry["system"] == system)
+    sources = {"panel.png": gap / "panel.png", "plan.png": (gap / first).with_suffix(".png")}
+    for name, source in sources.items():
+        shutil.copyfile(source, output / name)
+    return [output / name for name in sources]
+
+
+def _picture(report: Path, output: Path) -> list[Path]:
     from espnet_otreg.report.browser import launch_chromium
 
     if not report.is_file():
@@ -44,8 +74,7 @@ def _picture(report: Path, output: Path) -> None:
         _show_utterances(page)
         page.locator("#list article").first.scroll_into_view_if_needed()
         page.screenshot(path=output / "phone.png")
-    for name in ("report", "utterances", "phone"):
-        print(output / f"{name}.png")
+    return [output / f"{name}.png" for name in ("report", "utterances", "phone")]
 
 
 def _show_utterances(page: Any) -> None:

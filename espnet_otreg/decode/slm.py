@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from espnet_otreg.decode.recording import read_recording
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.slm import SLMModel, Speech
 
@@ -152,7 +153,7 @@ class SpeechLanguageModel:
         elif str(recording).endswith(".npy"):
             clip = np.load(recording)
         else:
-            clip = _read_audio(Path(recording), self.sampling_rate)
+            clip = read_recording(recording, self.sampling_rate)
         return torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32))
 
 
@@ -182,18 +183,6 @@ def _shape(recording: Recording) -> tuple[int, ...]:
     if len(shape) not in (1, 2) or shape[0] == 0:
         raise UserError(f"expected samples (N,) or frames (T, D), got an array of shape {shape}")
     return shape
-
-
-def _read_audio(path: Path, rate: int) -> np.ndarray:
-    import soundfile
-    import soxr
-
-    try:
-        samples, found = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    mono = samples.mean(1)
-    return mono if found == rate else soxr.resample(mono, found, rate)
 
 
 def _shortening(heard: Speech, i: int) -> Shortening:

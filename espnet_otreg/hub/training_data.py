@@ -17,6 +17,7 @@ class Corpus(NamedTuple):
 
 CORPORA = {
     "covost2": Corpus("CoVoST-2 (Common Voice 4)", "CC0", "facebook/covost2"),
+    "commonvoice": Corpus("Common Voice", "CC0", None),
     "fleurs": Corpus("FLEURS", "CC BY 4.0", "google/fleurs"),
     "mls": Corpus("MLS", "CC BY 4.0", "facebook/multilingual_librispeech"),
     "librispeech": Corpus("LibriSpeech", "CC BY 4.0", "openslr/librispeech_asr"),

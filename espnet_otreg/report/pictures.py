@@ -2,7 +2,7 @@
 
 import base64
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json
@@ -45,13 +45,18 @@ def data_uri(path: Path) -> str:
     return f"data:{_TYPES[path.suffix]};base64,{content}"
 
 
+def read_index(folder: Path) -> dict[str, Any]:
+    """Read which pictures and figures a folder holds."""
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{folder / INDEX} does not exist: make it by bin/gap, or leave --gap out")
+    return read_json(folder / INDEX)
+
+
 def read_drawn(folder: Path | None) -> Drawn:
     """Read a folder's index and every file that it lists; no folder has no pictures."""
     if folder is None:
         return Drawn([], [])
-    if not (folder / INDEX).is_file():
-        raise UserError(f"{folder / INDEX} does not exist: make it by bin/gap, or leave --gap out")
-    index = read_json(folder / INDEX)
+    index = read_index(folder)
     figures = [
         Figure(data_uri(folder / entry["file"]), entry["title"], entry["caption"])
         for entry in index["figures"]

@@ -20,6 +20,7 @@ PRETEND = Path(__file__).with_name("pretend_recipe.py").read_text()
 RECIPE = f"""#!/usr/bin/env bash
 set -euo pipefail
 asr_config= seeds=1 names= results=exp plan= metric=auto stop_stage=13
+report=true skip_packing=false skip_upload=false
 . {TEMPLATE}/parse_options.sh
 parse_options "$@"
 jobs=()

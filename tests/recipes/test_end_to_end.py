@@ -91,9 +91,9 @@ class EndToEnd:
         again = recipe_tools.run_recipe(folder, *OPTIONS[folder.name])
         assert again.returncode == 0, again.stderr[-3000:]
         assert before == {p: p.stat().st_mtime_ns for p in before}
-        for stage in (1, 3, 4, 5, 10, 11, 12, 13):
+        for stage in (1, 3, 4, 5, 10, 11, 12, 13, 14):
             assert f"stage {stage}: already done" in again.stderr
-        for stage in (1, 3, 4, 5, 10, 11, 12):
+        for stage in (1, 3, 4, 5, 10, 11, 12, 13, 14):
             assert f"stage {stage}: python3" not in again.stderr
 
     def test_an_edited_config_trains_in_a_new_folder(self, finished):
