@@ -54,7 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--utterances", type=int, default=100_000, help="to be scored")
     parser.add_argument("--speakers", type=int, default=5000, help="who speak them")
     parser.add_argument("--samples", type=int, default=1000, help="draws of the bootstrap")
-    parser.add_argument("--trials", type=int, default=1000, help="simulated test sets of a size")
+    parser.add_argument("--trials", type=int, default=3000, help="simulated test sets of a size")
     parser.add_argument("--seed", type=int, default=0, help="of all that is made up")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser

@@ -160,19 +160,14 @@ def interval(
 def spread_of(words: Array) -> Spread | None:
     """Tell how draws fall short, from what each speaker said; None with too few speakers.
 
-    A speaker's errors are taken to vary with the square of the words, as where speakers differ in
-    their error rate. Then the residuals about the pooled rate, which are what the draws scatter by,
-    are too small by `narrowness`, and their sum of squares has Satterthwaite's degrees of freedom.
-    Of K speakers who say as much, these are sqrt(K / (K - 1)) and K - 1.
+    Speakers of uneven weight are worth Kish's effective number of even ones, K = (Σ w)² / Σ w². The
+    draws of K speakers scatter too little by sqrt(K / (K - 1)), and have K - 1 degrees of freedom.
     """
     words = words[words > 0]
     if len(words) < FEWEST_SPEAKERS:
         return None
-    shares = words / words.sum()
-    second, third, fourth = ((shares**power).sum() for power in (2, 3, 4))
-    kept = 1 - 2 * third / second + second
-    freedom = second**2 / fourth - 1
-    return Spread(1 / math.sqrt(max(kept, 0.1)), max(freedom, 1.0))
+    effective = max(2.0, float(words.sum() ** 2 / (words**2).sum()))
+    return Spread(math.sqrt(effective / (effective - 1)), effective - 1)
 
 
 def drawn_sums(sums: Array, samples: int, generator: np.random.Generator) -> Array:
