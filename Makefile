@@ -56,6 +56,8 @@ bench: venv
 	$(BIN)/python benchmarks/slm_step.py --batch_size 32 --frames 24 48 --tokens 16 32
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/prepare.py
 
 venv: $(VENV)/.installed
 

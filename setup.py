@@ -20,7 +20,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.14",
+    python_requires=">=3.11.4,<3.14",
     packages=find_packages(include=["espnet_otreg", "espnet_otreg.*"]),
     package_data={"espnet_otreg": ["py.typed", "report/template/*"]},
     install_requires=[
@@ -31,6 +31,7 @@ setup(
         "torchaudio",
         "sentencepiece",
         "jiwer>=3",
+        "rapidfuzz>=3",
         "pyyaml",
         "soundfile>=0.12",
         "soxr",

@@ -30,7 +30,8 @@ def copy_recipe(name: str, folder: Path) -> Path:
 
 def environment() -> dict[str, str]:
     """Find this interpreter, and none of the caller's corpora."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("COVOST2", "FLEURS", "MLS")}
+    corpora = ("COVOST2", "FLEURS", "MLS", "LIBRISPEECH", "COMMONVOICE", "AISHELL")
+    kept = {name: value for name, value in os.environ.items() if name not in corpora}
     return {**kept, "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
 
 
