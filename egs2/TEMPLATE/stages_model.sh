@@ -1,4 +1,4 @@
-# Sourced by otreg.sh: stages 11 to 13, training, decoding, scoring, for every system and seed.
+# Sourced by otreg.sh: stages 11 to 13, training, decoding, scores of every system and seed.
 
 data_arguments() {  # data_arguments SET VALID_SET CONFIG: what asr_train reads
     local name set data

@@ -9,14 +9,13 @@ the CTC alignment with gaps closed serves as truth.
 import argparse
 import logging
 import os
-import shlex
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from espnet_otreg.bin.cli import run
+from espnet_otreg.bin.cli import command_line, run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, read_table, write_json, write_lines
 
@@ -55,8 +54,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Measure, write the page and the JSON, and print the table."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    shown = (os.path.relpath(word) if Path(word).is_absolute() else word for word in given)
-    run(lambda: _measure_all(args, f"{PROGRAM} {shlex.join(shown)}"))
+    run(lambda: _measure_all(args, command_line(PROGRAM, given)))
 
 
 def _measure_all(args: argparse.Namespace, command: str) -> None:

@@ -1,8 +1,10 @@
 """What every command shares: logging, and errors told without a traceback."""
 
 import logging
+import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from espnet_otreg.errors import UserError
 
@@ -20,3 +22,9 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(f"error: {error} (nothing half-written is kept; mend this and run again)")
     except KeyboardInterrupt:
         sys.exit("interrupted: what is finished is kept; the same command goes on from there")
+
+
+def command_line(program: str, given: Sequence[str]) -> str:
+    """Write a command as pages show it: with paths that do not name folders of this machine."""
+    shown = (os.path.relpath(word) if os.path.isabs(word) else word for word in given)
+    return f"{program} {shlex.join(shown)}"

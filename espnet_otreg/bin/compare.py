@@ -10,7 +10,6 @@ same data directory and normaliser, and the folder is named:
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,7 +111,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         parser.error("name at least one test set by --in_domain or --cross_domain")
     if not args.systems and not args.external:
         parser.error("name at least one system to compare by --systems or --external")
-    cli.run(lambda: _compare(args, f"{PROGRAM} {shlex.join(given)}"))
+    cli.run(lambda: _compare(args, cli.command_line(PROGRAM, given)))
 
 
 def _compare(args: argparse.Namespace, command: str) -> None:

@@ -9,13 +9,11 @@ as .png too, and pictures.json, which lists them.
 import argparse
 import importlib.util
 import logging
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_otreg.bin.cli import run
+from espnet_otreg.bin.cli import command_line, run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, write_json, write_lines
 
@@ -47,8 +45,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Measure, draw, write the page and the JSON, and print the table."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    shown = (os.path.relpath(word) if Path(word).is_absolute() else word for word in given)
-    run(lambda: _measure_all(args, f"{PROGRAM} {shlex.join(shown)}"))
+    run(lambda: _measure_all(args, command_line(PROGRAM, given)))
 
 
 def _measure_all(args: argparse.Namespace, command: str) -> None:

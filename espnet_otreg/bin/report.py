@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +54,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Compare, collect, draw and write; print where the page lies."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    cli.run(lambda: _report(args, f"{PROGRAM} {shlex.join(given)}"))
+    cli.run(lambda: _report(args, cli.command_line(PROGRAM, given)))
 
 
 def _report(args: argparse.Namespace, command: str) -> None:

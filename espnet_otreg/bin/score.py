@@ -12,7 +12,6 @@ as the utterance.
 
 import argparse
 import logging
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,7 +103,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     if args.normalisers is None:
         cli.run(lambda: _score(args))
     else:
-        cli.run(lambda: _sensitivity(args, f"{PROGRAM} {shlex.join(given)}"))
+        cli.run(lambda: _sensitivity(args, cli.command_line(PROGRAM, given)))
 
 
 def _score(args: argparse.Namespace) -> None:
