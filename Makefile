@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= covost2_otreg
 RESULTS ?= exp/slm
+SYSTEM ?= Base+OTReg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
@@ -41,10 +42,10 @@ browser:
 	[ "$$(id -u)" = 0 ] && apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null \
 	    || echo "no Chromium: tests of the report in a browser will be skipped"
 
-# The README's pictures, of the last run-slm (or of RESULTS=exp, the last run).
+# The README's pictures, of the last run-slm; for run: RESULTS=exp SYSTEM=OTReg.
 pictures: venv browser
 	$(BIN)/python -m espnet_otreg.bin.screenshots egs2/$(RECIPE)/$(RESULTS)/report.html \
-	    --gap egs2/$(RECIPE)/$(RESULTS)/gap --output docs/pictures
+	    --gap egs2/$(RECIPE)/$(RESULTS)/gap --system $(SYSTEM) --output docs/pictures
 
 bench: venv
 	$(BIN)/pip install -q -e '.[bench]'

@@ -81,8 +81,8 @@ def page(report: Report, folder: Path) -> list[str]:
     lines = ["# The gap between speech and text", ""]
     for test, count in measured.items():
         lines.append(
-            f"- {test}: {count} of {report.sizes[test]} utterances, every "
-            f"{report.sizes[test] / (count + len(report.left_out[test])):.3g}th by sorted id"
+            f"- {test}: {count} of {report.sizes[test]} utterances, by sorted id one in "
+            f"{report.sizes[test] / (count + len(report.left_out[test])):.3g}"
         )
     lines += [f"- a frame's own token is found by {' or '.join(hows)}"]
     if len(hows) > 1:

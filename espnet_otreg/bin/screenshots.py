@@ -1,6 +1,6 @@
 """Picture a report in a headless Chromium: its head, its utterances, and a phone's view.
 
-With --gap, the panel of measures and the first plan of the last system are put beside them.
+With --gap, the panel of measures and the system's first plan are put beside them.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 from espnet_otreg.bin import cli
 from espnet_otreg.errors import UserError
 
-DESK, PHONE = {"width": 1100, "height": 820}, {"width": 390, "height": 820}
+DESK, PHONE = {"width": 1240, "height": 900}, {"width": 390, "height": 820}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,6 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("report", type=Path, help="page of bin/report")
+    parser.add_argument("--system", required=True, help="name of the one whose plan is shown")
     parser.add_argument("--gap", type=Path, help="output of bin/gap, for panel.png and plan.png")
     parser.add_argument("--output", type=Path, required=True, help="folder for the PNGs")
     return parser
@@ -35,29 +36,29 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 
 def _picture_all(args: argparse.Namespace) -> None:
-    pictures = _picture(args.report, args.output)
+    pictures = _picture(args.report, args.system, args.output)
     if args.gap is not None:
-        pictures += _copy_drawn(args.gap, args.output)
+        pictures += _copy_drawn(args.gap, args.system, args.output)
     for path in pictures:
         print(path)
 
 
-def _copy_drawn(gap: Path, output: Path) -> list[Path]:
+def _copy_drawn(gap: Path, system: str, output: Path) -> list[Path]:
     """Take what bin/gap drew for a paper as it is."""
     from espnet_otreg.report.pictures import read_index
 
-    plans = [entry for entry in read_index(gap)["pictures"] if entry["kind"] == "plan"]
+    drawn = [entry for entry in read_index(gap)["pictures"] if entry["kind"] == "plan"]
+    plans = [entry["file"] for entry in drawn if entry["system"] == system]
     if not plans:
-        raise UserError(f"{gap} has no plan: draw some by bin/gap --pictures")
-    system = plans[-1]["system"]
-    first = next(entry["file"] for entry in plans if entry["system"] == system)
-    sources = {"panel.png": gap / "panel.png", "plan.png": (gap / first).with_suffix(".png")}
+        names = ", ".join(sorted({entry["system"] for entry in drawn})) or "none"
+        raise UserError(f"{gap} has no plan of '{system}'; it has plans of: {names}")
+    sources = {"panel.png": gap / "panel.png", "plan.png": (gap / plans[0]).with_suffix(".png")}
     for name, source in sources.items():
         shutil.copyfile(source, output / name)
     return [output / name for name in sources]
 
 
-def _picture(report: Path, output: Path) -> list[Path]:
+def _picture(report: Path, system: str, output: Path) -> list[Path]:
     from espnet_otreg.report.browser import launch_chromium
 
     if not report.is_file():
@@ -67,18 +68,22 @@ def _picture(report: Path, output: Path) -> list[Path]:
         page = chromium.new_page(viewport=DESK)
         page.goto(report.resolve().as_uri())
         page.screenshot(path=output / "report.png")
-        _show_utterances(page)
+        _show_utterances(page, system)
         page.screenshot(path=output / "utterances.png")
         page = chromium.new_page(viewport=PHONE, device_scale_factor=2)
         page.goto(report.resolve().as_uri())
-        _show_utterances(page)
+        _show_utterances(page, system)
         page.locator("#list article").first.scroll_into_view_if_needed()
         page.screenshot(path=output / "phone.png")
     return [output / f"{name}.png" for name in ("report", "utterances", "phone")]
 
 
-def _show_utterances(page: Any) -> None:
+def _show_utterances(page: Any, system: str) -> None:
     """Go to the utterances, one with its alignment open where there is one."""
+    names = page.locator("#by-system option").all_inner_texts()
+    if system not in names:
+        raise UserError(f"the report has no system '{system}'; it has: {', '.join(names)}")
+    page.select_option("#by-system", label=system)
     if page.locator("#by-error option[value=picture]").count():
         page.select_option("#by-error", "picture")
         page.locator("button.show").first.click()

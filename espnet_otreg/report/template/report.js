@@ -101,10 +101,13 @@
     player.play();
   };
 
+  // of the baseline and of the system chosen above: more would be a wall
   const pictures = (u) => {
     const box = make("div", { className: "pictures" });
+    const wanted = [systems[0].name, systems[chosen("by-system")].name];
     for (const stored of document.querySelectorAll(`script[data-picture="${CSS.escape(u.k)}"]`)) {
       const { system, kind } = stored.dataset;
+      if (!wanted.includes(system)) continue;
       const image = make("img", { src: stored.textContent, alt: `${kind} of ${system}` });
       box.append(make("figure", {}, image, make("figcaption", { textContent: `${system}: ${kind}` })));
     }
