@@ -68,6 +68,7 @@ def _picture(report: Path, system: str, output: Path) -> list[Path]:
         page = chromium.new_page(viewport=DESK)
         page.goto(report.resolve().as_uri())
         page.screenshot(path=output / "report.png")
+        page.set_viewport_size({**DESK, "height": 1190})  # the plans whole
         _show_utterances(page, system)
         page.screenshot(path=output / "utterances.png")
         page = chromium.new_page(viewport=PHONE, device_scale_factor=2)
