@@ -115,10 +115,12 @@ def _groups(
 def training_figure(
     curves: Mapping[str, Mapping[str, Sequence[tuple[Sequence[int], Sequence[float]]]]],
     statistics: Sequence[Statistic] = DIAGNOSTICS,
+    everybody: Sequence[str] = (),
 ) -> Figure:
     """Draw statistics over epochs; curves[statistic][system] holds (epochs, values) per seed.
 
-    A thin line is a seed, a strong one their mean where there are several.
+    A thin line is a seed, a strong one their mean where there are several. `everybody` are the
+    systems of other figures, in order, so that each keeps its colour.
     """
     shown = [statistic for statistic in statistics if curves.get(statistic.name)]
     if not shown:
@@ -126,9 +128,10 @@ def training_figure(
     figure = Figure(figsize=(PAGE, 2.0), layout="constrained")
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     systems = list(dict.fromkeys(name for one in shown for name in curves[one.name]))
+    places = {name: i for i, name in enumerate(dict.fromkeys([*everybody, *systems]))}
     for axis, statistic in zip(axes, shown, strict=True):
         for name, seeds in curves[statistic.name].items():
-            _curves(axis, systems.index(name), seeds)
+            _curves(axis, places[name], seeds)
         axis.set_title(statistic.label)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -136,7 +139,7 @@ def training_figure(
             axis.set_yscale("log")
         axis.grid(axis="y", color="0.9", linewidth=0.5)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = [_handle(index, name, line=True) for index, name in enumerate(systems)]
+    handles = [_handle(places[name], name, line=True) for name in systems]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(4, len(systems)), frameon=False
     )

@@ -118,7 +118,7 @@ def _draw_figures(
     if not curves:
         (folder / "training.svg").unlink(missing_ok=True)
         return figures
-    save(training_figure(curves), folder / "training.svg")
+    save(training_figure(curves, everybody=list(logs)), folder / "training.svg")
     lacking = [name for name in logs if not any(name in by for by in curves.values())]
     caption = (
         "On the validation set after every epoch; a thin line is a seed, a strong one the mean."

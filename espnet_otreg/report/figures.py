@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from espnet_otreg.analysis.curves import COLOURS, MARKERS
 from espnet_otreg.scoring.comparison import Comparison, TestedSet
 from espnet_otreg.scoring.significance import Interval
 from espnet_otreg.scoring.wer import TOTAL
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe-Ito
-MARKERS = "osD^vPX"
 _ROW = 0.2  # inches per system in a row
 _WIDTH = 3.6  # inches per test set
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from espnet_otreg.analysis.curves import DIAGNOSTICS, panel_figure, training_figure
+from espnet_otreg.analysis.curves import COLOURS, DIAGNOSTICS, panel_figure, training_figure
 from espnet_otreg.analysis.gap import MEASURES
 from espnet_otreg.analysis.plots import Utterance, distance_figure, frame_shares, plan_figure, save
 from espnet_otreg.errors import UserError
@@ -137,6 +137,12 @@ def test_a_panel_has_a_point_per_seed_and_says_which_way_is_better():
         drawn = [c.get_offsets()[:, 1] for c in axis.collections if len(c.get_offsets()) > 1]
         for points, given in zip(drawn, values[measure.name]["covost2_test"].values(), strict=True):
             np.testing.assert_allclose(points, [v for v in given if v == v])
+
+
+def test_a_system_keeps_the_colour_that_it_has_in_other_figures():
+    curves = {"ot_cost": {"OTReg": [([1, 2], [0.9, 0.8])]}}
+    (axis,) = training_figure(curves, everybody=["stock", "OTReg"]).axes
+    assert {line.get_color() for line in axis.lines} == {COLOURS[1]}
 
 
 def test_a_training_has_a_line_per_seed_and_their_mean():

@@ -105,3 +105,14 @@ def test_pictures_of_the_gap_folder_stand_at_their_utterances(experiments, tmp_p
     (gap / "plan.svg").unlink()
     with pytest.raises(SystemExit, match=r"plan.svg is listed but not there: draw again"):
         main([*experiments, "--samples", "50", "--gap", "gap"])
+
+
+def test_a_system_decoded_elsewhere_stands_beside_the_experiments(experiments, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / experiments[1] / "decode_x/near_test").rename(theirs / "near_test")
+    given = ["--decode_tag", "decode_x", "--in_domain", "near_test", "--audio", "none"]
+    main([experiments[0], *given, "--external", "whisper=theirs", "--samples", "50"])
+    data = data_of((tmp_path / "report.html").read_text())
+    assert [system["name"] for system in data["systems"]] == ["base", "whisper"]
+    assert {entry["h"][1][0]["e"] for entry in data["utterances"]} == {1}
