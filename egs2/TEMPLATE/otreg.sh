@@ -141,7 +141,7 @@ step() {  # step STAGE MARKER COMMAND ...
         return 0
     fi
     log "stage ${number}: $*"
-    "$@"
+    "$@" || return  # also where a caller goes on without
     mkdir -p "$(dirname "${marker}")"
     printf '%s\n' "${chain}" "$*" > "${marker}.tmp"
     mv "${marker}.tmp" "${marker}"

@@ -21,7 +21,8 @@ case "${token_type}" in
             --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
             ${word_times:+--word_times "${word_times}"} ${frames_dir:+--features "${frames_dir}"} \
             --pictures 4 --output "${gap}" \
-            --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)"
+            --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" ||
+            { log "stage 13: the gap could not be measured (see above)"; gap=; }
         ;;
 esac
 python_step 13 "${results}/.done_report" espnet_otreg.bin.report "${reported[@]}" \

@@ -157,7 +157,7 @@ def measure_system(
                 one = placed[utt]
                 try:
                     own, spans, how = _owners(space, test, utt, one, plan)
-                except UserError as error:  # the tokens do not spell the words
+                except UserError as error:  # no path, or the tokens do not spell the words
                     problems.setdefault(utt, f"{experiment}: {error}")
                     continue
                 hows.add(how)
@@ -210,6 +210,8 @@ def _owners(
         at = [own[:, u].nonzero()[0] for u in range(own.shape[1])]
         hop = space.hop
         return own, [(u, t[0] * hop, (t[-1] + 1) * hop) for u, t in enumerate(at)], FORCED
+    if one.unforced:  # one system's frames are not to be found in two ways
+        raise UserError(one.unforced)
     return owners_of_plan(plan.coupling, plan.targets, one.ids, space.anchor), [], PLAN
 
 

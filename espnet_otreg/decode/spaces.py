@@ -36,8 +36,9 @@ class Spoken(NamedTuple):
     speech: Tensor  # (T, D) what the transport term sees, before any compression
     ids: list[int]  # (U,) rows of the text table, the transcript in order
     pieces: list[str]  # (U,) the same as text; ▁ or a space begins a word
-    forced: np.ndarray | None  # (T, U) CTC's path, gaps closed; None without a CTC branch
+    forced: np.ndarray | None  # (T, U) CTC's path, gaps closed; None without a CTC branch or a path
     problem: str  # why it cannot be measured, empty where it can
+    unforced: str = ""  # why CTC has no path, where it has none
 
 
 class Transported(NamedTuple):
@@ -136,14 +137,15 @@ class Space:
         for row, text in enumerate(texts):
             own = frames[row, : int(frame_lengths[row])]
             ids, pieces, written = self._cut(text)
-            forced, problem = None, "" if ids else "its transcript is empty"
-            if not problem and log_probs is not None:
+            forced, unforced = None, ""
+            if ids and log_probs is not None:
                 try:
                     path = forced_plan(log_probs[row, : len(own)], written, blank=0)
                     forced = close_gaps(path, round(_GAP_SECONDS / self.hop))
-                except UserError as error:  # too few frames, or no path
-                    problem = str(error)
-            placed.append(Spoken(own, ids, pieces, forced, problem))
+                except UserError as error:  # too few frames for the tokens, as after an adapter
+                    unforced = str(error)
+            problem = "" if ids else "its transcript is empty"
+            placed.append(Spoken(own, ids, pieces, forced, problem, unforced))
         return placed
 
     @torch.inference_mode()

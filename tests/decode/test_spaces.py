@@ -101,7 +101,9 @@ def test_forced_times_are_the_models_own_ctc_path_with_gaps_closed(batch, texts)
 def test_what_cannot_be_aligned_is_a_problem_of_that_utterance_alone(batch, texts):
     _, placed = place(build(), batch, ["", texts[1], "abcdefghijklmnop"])
     assert placed[0].problem == "its transcript is empty" and not placed[1].problem
-    assert "too few" in placed[2].problem
+    # without CTC's path, other times may serve
+    assert "too few" in placed[2].unforced and not placed[2].problem
+    assert placed[2].forced is None
 
 
 def test_a_speech_language_model_costs_what_its_own_validation_says(lm):

@@ -45,5 +45,5 @@ def run_recipe(
         env={**environment(), **variables},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
