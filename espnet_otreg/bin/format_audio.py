@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.bin.cli import run
-from espnet_otreg.corpora.audio import FORMATS
 from espnet_otreg.corpora.datadir import DataDir
-from espnet_otreg.corpora.format_set import Formatted, Settings, format_set
-from espnet_otreg.corpora.manifest import check_manifest, mismatches, write_manifest
+from espnet_otreg.corpora.format_set import FORMATS, Formatted, Settings, format_set
+from espnet_otreg.corpora.manifest import check_manifest, is_current, write_manifest
 from espnet_otreg.corpora.record import by_category, counts, write_rejected
 from espnet_otreg.errors import UserError
 
@@ -73,7 +72,7 @@ def format_audio(args: argparse.Namespace) -> None:
             f"({counts(by_category(result.rejected))}); --max_rejected allows a share of "
             f"{args.max_rejected:g}. Each one is in {args.output / 'rejected.tsv'}."
         )
-    if any(mismatches(args.output, result.data, args.fs)):  # none where nothing has changed
+    if not is_current(args.output, result.data, args.fs):
         write_manifest(args.output, result.data, args.fs)
         check_manifest(args.output, result.data, args.fs)
     result.data.save(args.output)

@@ -102,7 +102,7 @@ def to_data_dir(records: Sequence[Record]) -> DataDir:
     """Arrange records, whose ids must be unique, as tables."""
     tables: dict[str, dict[str, str]] = {}
     fields: dict[str, Callable[[Record], str]] = {
-        "wav.scp": lambda record: str(record.audio),
+        "wav.scp": lambda record: record.audio,
         "text": lambda record: record.text,
         "utt2spk": lambda record: record.speaker,
         "utt2lang": lambda record: record.language,

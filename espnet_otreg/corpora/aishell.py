@@ -80,7 +80,7 @@ def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
         elif not found.texts[clip]:
             rejected.append(Rejected(utt_id, "empty sentence"))
         else:
-            records.append(Record(utt_id, f"{NAME}-{who}", language, found.texts[clip], audio))
+            records.append(Record(utt_id, f"{NAME}-{who}", language, found.texts[clip], str(audio)))
     for clip in sorted(found.texts.keys() - clips.keys()):
         audio = folders[_speaker_of(clip)] / f"{clip}.wav"
         utt_id = make_utt_id(NAME, language, split, clip)

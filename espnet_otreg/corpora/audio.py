@@ -11,7 +11,6 @@ import soxr
 from espnet_otreg.corpora.truncation import cut_short
 from espnet_otreg.errors import UserError
 
-FORMATS = ("flac", "wav")
 FULL_SCALE = 32768  # so that 16-bit sources at the right rate come back bit for bit
 
 

@@ -14,6 +14,7 @@ The tables' columns differ between releases and are found by name; `client_id` i
 trained on the one has heard clips of the other, which `bin/check_overlap` finds.
 """
 
+from os.path import basename, splitext
 from pathlib import Path
 
 from espnet_otreg.corpora.clip_tables import common_voice_folders, read_sentences
@@ -44,12 +45,13 @@ def prepare(
     if not table.is_file():
         raise absent(f"Common Voice's table of '{language}' {split}", [table], VARIABLE)
     sentences = read_sentences(table, NAME)
-    records, rejected = [], sentences.rejected
+    folder, records, rejected = str(home / "clips"), [], sentences.rejected
     for clip in sorted(sentences.found.keys() - sentences.refused):
         sentence = sentences.found[clip]
         # the first releases leave out the ending
-        audio = home / "clips" / (clip if clip.endswith(".mp3") else f"{clip}.mp3")
-        utt_id = make_utt_id(NAME, language, split, audio.stem)
+        name = clip if clip.endswith(".mp3") else f"{clip}.mp3"
+        utt_id = make_utt_id(NAME, language, split, splitext(basename(name))[0])
+        audio = f"{folder}/{name}"
         reason = fault(sentence.text, clip, audio)
         if reason:
             rejected.append(Rejected(utt_id, reason))

@@ -71,13 +71,13 @@ def prepare(
     splits = _read_splits(root, language, split, target)
     sentences = read_sentences(home / "validated.tsv", NAME, splits.translations)
     rejected = splits.rejected + sentences.rejected
-    clips, records = home / "clips", []
+    folder, records = str(home / "clips"), []
     for clip in sorted(splits.translations.keys() - sentences.refused):
         utt_id = make_utt_id(NAME, language, split, splitext(clip)[0])
         if clip not in sentences.found:
             rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
             continue
-        sentence, audio = sentences.found[clip], clips / clip
+        sentence, audio = sentences.found[clip], f"{folder}/{clip}"
         reason = fault(sentence.text, clip, audio)
         if reason:
             rejected.append(Rejected(utt_id, reason))

@@ -65,7 +65,7 @@ def prepare(
     records = []
     for name, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, label, split, Path(name).stem)
-        audio = clips / name
+        audio = f"{clips}/{name}"
         reason = fault(text, name, audio)
         if reason:
             rejected.append(Rejected(utt_id, reason))

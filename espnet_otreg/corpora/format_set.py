@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from espnet_otreg.corpora import audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.journal import Journal, Outcome
 from espnet_otreg.corpora.record import Rejected
@@ -23,6 +22,7 @@ from espnet_otreg.corpora.workers import map_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
 
+FORMATS = ("flac", "wav")
 JOURNAL = ".journal.jsonl"
 
 
@@ -121,6 +121,8 @@ def _jobs(data: DataDir, output: Path, settings: Settings) -> list[Job]:
 
 
 def _format_one(job: Job, settings: Settings) -> Outcome:
+    from espnet_otreg.corpora import audio  # here, so that a run that finds all done starts fast
+
     stamp = _stamp(job.source)
     try:
         clip = audio.load_clip(Path(job.source), settings.fs, settings.speed)

@@ -6,10 +6,13 @@ without its end was cut by a crash and is taken off before anything is appended.
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_otreg.files import write_lines
+
+AT_ONCE = 1000  # lines read together
 
 
 class Outcome(NamedTuple):
@@ -37,16 +40,12 @@ class Journal:
         end = 0
         if self.path.is_file():
             with open(self.path, "rb") as stream:
-                for number, line in enumerate(stream):
-                    if not line.endswith(b"\n"):
-                        break
-                    if number == 0 and line.decode("utf-8", "replace").strip() != self.header:
-                        break
-                    end += len(line)
-                    if number:
-                        outcome = _parse(line)
-                        if outcome:
-                            done[outcome.utt_id] = outcome
+                header = stream.readline()
+                if header == self.header.encode() + b"\n":
+                    end = len(header)
+                    while whole := [line for line in islice(stream, AT_ONCE) if line[-1:] == b"\n"]:
+                        end += sum(map(len, whole))
+                        done.update((outcome.utt_id, outcome) for outcome in _parsed(whole))
         if not end:
             write_lines(self.path, [self.header])
         elif end < self.path.stat().st_size:
@@ -60,9 +59,9 @@ class Journal:
             stream.writelines(f"{json.dumps(outcome)}\n" for outcome in outcomes)
 
 
-def _parse(line: bytes) -> Outcome | None:
-    """Read one line; a damaged one only means that the item is done again."""
+def _parsed(lines: list[bytes]) -> list[Outcome]:
+    """Read lines, all in one go if they can be; a damaged one means that its item is done again."""
     try:
-        return Outcome(*json.loads(line))
+        return [Outcome(*fields) for fields in json.loads(b"[" + b",".join(lines) + b"]")]
     except (ValueError, TypeError):
-        return None
+        return [one for line in lines for one in _parsed([line])] if len(lines) > 1 else []

@@ -103,7 +103,7 @@ def _read_chapter(chapter: Path, language: str, split: str, out: Prepared) -> in
     out.rejected.extend(rejected)
     out.notes.update(notes)
     for clip, text in sorted(texts.items()):
-        utt_id, audio = make_utt_id(NAME, language, split, clip), chapter / f"{clip}.flac"
+        utt_id, audio = make_utt_id(NAME, language, split, clip), f"{chapter}/{clip}.flac"
         reason = fault(text, clip, audio)
         if not clip.startswith(f"{stem}-"):
             reason = f"not an id of chapter {stem}: {clip} in {table}"

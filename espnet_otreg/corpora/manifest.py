@@ -23,13 +23,22 @@ MANIFEST = "manifest.jsonl"
 
 def write_manifest(folder: Path, data: DataDir, fs: int) -> None:
     """Write the manifest of a set whose recordings have the rate `fs`."""
-    lines = (json.dumps(entry, ensure_ascii=False) for entry in _entries(folder, data, fs))
-    write_lines(folder / MANIFEST, lines)
+    write_lines(folder / MANIFEST, _lines(folder, data, fs))
+
+
+def is_current(folder: Path, data: DataDir, fs: int) -> bool:
+    """Whether the manifest is, line by line, what `write_manifest` would write."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return False
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as stream:
+        pairs = zip_longest(stream, _lines(folder, data, fs))
+        return all(expected is not None and line == f"{expected}\n" for line, expected in pairs)
 
 
 def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
     """Stop when the manifest says anything else than the tables, or names an absent recording."""
-    problems = list(mismatches(folder, data, fs))
+    problems = list(_mismatches(folder, data, fs))
     if problems:
         shown = [*problems[:SHOWN], *(["..."] if len(problems) > SHOWN else [])]
         listed = "\n".join(f"  {problem}" for problem in shown)
@@ -39,7 +48,7 @@ def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
         )
 
 
-def mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
+def _mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
     """Yield every line that is not as it should be; a line of each side is in memory at a time."""
     path = folder / MANIFEST
     if not path.is_file():
@@ -53,6 +62,12 @@ def mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
                 problem = f"{expected['audio_filepath']} is missing"
             if problem:
                 yield f"{path}:{number}: {problem}"
+
+
+def _lines(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
+    """Write the entries, one at a time."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return (encode(entry) for entry in _entries(folder, data, fs))
 
 
 def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:

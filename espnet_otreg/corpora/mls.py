@@ -62,7 +62,7 @@ def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
         elif audio is None:
             rejected.append(Rejected(utt_id, f"missing clip: {folder / clip}.{EXTENSIONS[0]}"))
         else:
-            records.append(Record(utt_id, f"{NAME}-{parts[0]}", language, text, audio))
+            records.append(Record(utt_id, f"{NAME}-{parts[0]}", language, text, str(audio)))
     return Prepared(records, rejected, notes)
 
 

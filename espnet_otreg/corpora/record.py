@@ -18,7 +18,7 @@ class Record(NamedTuple):
     speaker: str
     language: str  # as the user asked for it, so that corpora agree
     text: str  # one line, NFC, not yet normalised for training
-    audio: Path
+    audio: str  # not a Path: there are many
     translation: str | None = None
     target: str | None = None  # language of the translation
 
@@ -71,7 +71,7 @@ class Corpus(Protocol):
         """List the languages that lie under root."""
 
 
-def fault(text: str, name: str, audio: Path) -> str:
+def fault(text: str, name: str, audio: str) -> str:
     """Say why a clip, listed under a file's name, cannot be used; empty if it can."""
     if not text:
         return "empty sentence"

@@ -9,6 +9,7 @@ from espnet_otreg.corpora.record import one_line
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4\u0060", "'"))
 _DOTTED_I = str.maketrans({"I": "ı", "İ": "i"})
 _JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
+_JOINER = re.compile(rf"['{_JOINERS}]")
 _LOOSE_JOINER = re.compile(rf"(?:^|(?<=\s))['{_JOINERS}]+|['{_JOINERS}]+(?=\s|$)")
 
 
@@ -25,7 +26,10 @@ def normalise_transcript(text: str, language: str = "") -> str:
     if language in ("tr", "az"):  # str.lower() knows no dotless i
         text = text.translate(_DOTTED_I)
     text = unicodedata.normalize("NFC", text.lower()).translate(_APOSTROPHES)
-    return " ".join(_LOOSE_JOINER.sub(" ", "".join(map(_kept, text))).split())
+    text = "".join(map(_kept, text))
+    if _JOINER.search(text):
+        text = _LOOSE_JOINER.sub(" ", text)
+    return " ".join(text.split())
 
 
 @cache

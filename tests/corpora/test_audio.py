@@ -207,6 +207,7 @@ def test_a_write_that_fails_half_way_leaves_no_file(tmp_path, monkeypatch):
     "damage",
     [
         lambda journal, files: journal.write_bytes(journal.read_bytes()[:-7]),  # a crash mid-line
+        lambda journal, files: journal.write_bytes(journal.read_bytes()[:-7] + b"\n"),  # gone on
         lambda journal, files: files[-1].write_bytes(b"short"),
         lambda journal, files: files[-1].unlink(),
     ],

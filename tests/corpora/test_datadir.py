@@ -14,7 +14,7 @@ def two(folder):
 
 def test_a_saved_set_reads_back_and_is_sorted_by_bytes(tmp_path):
     names = ["b", "a", "Z", "é", "a-1", "a1", "\U00010000", "\uffff"]
-    records = [Record(name, "s", "en", "x y", tmp_path / "x y.wav") for name in names]
+    records = [Record(name, "s", "en", "x y", str(tmp_path / "x y.wav")) for name in names]
     data = prepare_data.to_data_dir(records)
     data.save(tmp_path / "set")
     assert DataDir.load(tmp_path / "set") == data
