@@ -15,6 +15,7 @@ from espnet_otreg import feature_cache
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, writing
+from espnet_otreg.progress import progress
 
 if TYPE_CHECKING:
     from espnet_otreg.models.language_model import LanguageModel
@@ -121,12 +122,10 @@ def _check_pieces(lm: "LanguageModel", items: Sequence[Item], text: Path) -> Non
 def _embed(
     lm: "LanguageModel", items: Sequence[Item], todo: Sequence[Item], args: argparse.Namespace
 ) -> None:
-    from tqdm import tqdm
-
     there = len(items) - len(todo)
     if there:
         logging.info("%d of %d utterances are there already", there, len(items))
-    with tqdm(total=len(items), initial=there, unit="utt", desc="embedding") as bar:
+    with progress("embedding", "utt", len(items), initial=there) as bar:
         for batch in feature_cache.batches(todo, lambda item: item.rows, args.batch_size):
             arrays = lm.features([item.pieces for item in batch])
             for item, array in zip(batch, arrays, strict=True):

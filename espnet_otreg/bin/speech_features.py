@@ -19,6 +19,7 @@ from espnet_otreg.bin.cli import run
 from espnet_otreg.corpora.workers import map_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, writing
+from espnet_otreg.progress import progress
 
 RATE = 16000
 
@@ -233,8 +234,6 @@ def _write(batches: Sequence[Sequence[Item]], job: Job) -> list[int]:
 def _encode(
     job: Job, items: Sequence[Item], todo: Sequence[Item], args: argparse.Namespace
 ) -> None:
-    from tqdm import tqdm
-
     there = len(items) - len(todo)
     if there:
         logging.info("%d of %d utterances are there already", there, len(items))
@@ -244,7 +243,7 @@ def _encode(
         if args.nj == 1
         else map_batches(_write, batches, job, args.nj)
     )
-    with tqdm(total=len(items), initial=there, unit="utt", desc="encoding") as bar:
+    with progress("encoding", "utt", len(items), initial=there) as bar:
         for counts in done:
             bar.update(sum(counts))
 

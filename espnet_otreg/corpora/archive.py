@@ -3,16 +3,14 @@
 import gzip
 import os
 import shutil
-import sys
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines, writing
+from espnet_otreg.progress import progress
 
 MARK = ".unpacked_from"
 
@@ -57,13 +55,8 @@ def _stamp(folder: Path) -> str:
 def _copy_members(archive: Path, stream: IO[bytes], folder: Path) -> None:
     """Write every recording; one already there with the right size is from an earlier try."""
     seen: dict[str, str] = {}
-    progress = tqdm(
-        desc=f"unpack {archive.parent.parent.name}/{archive.name}",
-        unit="clip",
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        disable=None,
-    )
-    with tarfile.open(fileobj=stream, mode="r|") as tar, progress:
+    unpacking = f"unpack {archive.parent.parent.name}/{archive.name}"
+    with tarfile.open(fileobj=stream, mode="r|") as tar, progress(unpacking, "clip") as bar:
         for member in tar:
             name = _safe_name(archive, member)
             if not name:
@@ -74,7 +67,7 @@ def _copy_members(archive: Path, stream: IO[bytes], folder: Path) -> None:
                     "Unpack it by hand and choose."
                 )
             path = folder / name
-            progress.update()
+            bar.update()
             if path.is_file() and path.stat().st_size == member.size:
                 continue
             content = tar.extractfile(member)

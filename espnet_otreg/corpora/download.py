@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -17,11 +16,10 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from espnet_otreg.corpora import fleurs, librispeech, mls
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
+from espnet_otreg.progress import progress
 
 SERVERS = {
     "librispeech": "https://www.openslr.org/resources/12",
@@ -127,19 +125,11 @@ def fetch(url: str, path: Path) -> None:
 
 def _copy(response: HTTPResponse, partial: Path, have: int, total: int | None) -> int:
     """Append a response to the file; return how long it is then."""
-    progress = tqdm(
-        desc=partial.stem,
-        total=total,
-        initial=have,
-        unit="B",
-        unit_scale=True,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        disable=None,
-    )
-    with open(partial, "ab" if have else "wb") as stream, progress:
+    fetching = progress(partial.stem, "B", total, initial=have, unit_scale=True)
+    with open(partial, "ab" if have else "wb") as stream, fetching as bar:
         while block := response.read(_BLOCK):
             stream.write(block)
-            progress.update(len(block))
+            bar.update(len(block))
         return stream.tell()
 
 

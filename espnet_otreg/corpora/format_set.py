@@ -6,14 +6,11 @@ held one clip per worker at a time; of the others only table lines are in memory
 """
 
 import os
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from tqdm import tqdm
 
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.journal import Journal, Outcome
@@ -21,6 +18,7 @@ from espnet_otreg.corpora.record import Rejected
 from espnet_otreg.corpora.workers import map_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
+from espnet_otreg.progress import progress
 
 FORMATS = ("flac", "wav")
 JOURNAL = ".journal.jsonl"
@@ -77,22 +75,14 @@ def format_set(data: DataDir, output: Path, settings: Settings, nj: int = 1) -> 
             notes.update(earlier.notes)
     del done
     reused = len(samples)
-    progress = tqdm(
-        desc=f"format {output.name}",
-        total=len(jobs),
-        initial=reused,
-        unit="clip",
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        disable=None,
-    )
     left = [job for job in jobs if job.utt_id not in samples]
     if left:  # a killed run may have left files that it was writing
         for unfinished in (output / "audio").glob("*/.*.tmp"):
             unfinished.unlink()
-    with progress:
+    with progress(f"format {output.name}", "clip", len(jobs), initial=reused) as bar:
         for outcomes in map_batches(format_batch, left, settings, min(nj, len(left)) or 1):
             journal.append(outcomes)
-            progress.update(len(outcomes))
+            bar.update(len(outcomes))
             for outcome in outcomes:
                 notes.update(outcome.notes)
                 if outcome.reason:

@@ -2,17 +2,16 @@
 
 import base64
 import io
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from espnet_otreg.corpora.audio import BadAudio, load_clip
 from espnet_otreg.corpora.workers import map_batches
+from espnet_otreg.progress import progress
 
 RATE = 16000
 _QUALITY = 0.9  # of libsndfile's variable bit rate, 0 best to 1 smallest: about 27 kbit/s
@@ -29,16 +28,9 @@ class Packed(NamedTuple):
 def pack_clips(audio: Mapping[str, Path], nj: int) -> Iterator[Packed]:
     """Encode recordings in parallel, in order."""
     jobs = sorted(audio.items())
-    progress = tqdm(
-        desc="audio",
-        total=len(jobs),
-        unit="clip",
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        disable=None,
-    )
-    with progress:
+    with progress("audio", "clip", len(jobs)) as bar:
         for batch in map_batches(_pack_batch, jobs, None, min(nj, len(jobs)) or 1):
-            progress.update(len(batch))
+            bar.update(len(batch))
             yield from batch
 
 

@@ -36,6 +36,7 @@ from espnet_otreg.corpora.mini.render import SAMPLE_RATE, generator, make_babble
 from espnet_otreg.corpora.mini.speech import Speaker
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
+from espnet_otreg.progress import progress
 
 _VERSION = 1  # of what the code makes of the tables; raise it when clips change
 _CHUNK = 25
@@ -142,9 +143,7 @@ def _part(output: Path, chunk: Chunk) -> Path:
 
 
 def _make(output: Path, chunks: list[Chunk], request: Request, jobs: int) -> None:
-    from tqdm import tqdm
-
-    with tqdm(total=sum(c.last - c.first for c in chunks), unit="clip", desc="speaking") as bar:
+    with progress("speaking", "clip", sum(c.last - c.first for c in chunks)) as bar:
         if jobs == 1:
             for chunk in chunks:
                 bar.update(_make_chunk(output, chunk, request.seed))

@@ -30,6 +30,7 @@ from espnet_otreg.corpora.mini.lexicon import LANGUAGES
 from espnet_otreg.corpora.mini.masked_lm import by_length, parallel
 from espnet_otreg.corpora.mini.model_folder import is_made, save, tables_digest
 from espnet_otreg.errors import UserError
+from espnet_otreg.progress import progress
 
 if TYPE_CHECKING:
     from transformers import Qwen2ForCausalLM
@@ -144,7 +145,6 @@ def train_model(
     """Train a Qwen2 from random weights; the caller's random state is left as it was."""
     import torch
     from torch.nn.functional import cross_entropy
-    from tqdm import tqdm
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -154,7 +154,7 @@ def train_model(
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: min((step + 1) / warm, 1 - step / size.steps)
         )
-        with tqdm(total=size.steps, unit="step", desc="training the language model") as bar:
+        with progress("training the language model", "step", size.steps) as bar:
             for examples in _batches(material, noise, size, random.Random(f"order {seed}")):
                 batch = pad(examples, tokenizer.pad_token_id, "right")
                 # padding is at the right, where no piece looks: causal attention needs no mask
@@ -169,7 +169,7 @@ def train_model(
                 optimiser.step()
                 schedule.step()
                 if bar.n % 20 == 0:
-                    bar.set_postfix(loss=f"{loss.item():.2f}")
+                    bar.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
                 bar.update()
     return model.eval()
 

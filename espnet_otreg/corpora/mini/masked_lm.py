@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from espnet_otreg.corpora.mini import lexicon
 from espnet_otreg.corpora.mini.grammar import draw_split, vocabulary
 from espnet_otreg.corpora.mini.model_folder import is_made, save, tables_digest
+from espnet_otreg.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -140,7 +141,6 @@ def train_model(
     """Train a BERT from random weights; the caller's random state is left as it was."""
     import torch
     from torch.nn.functional import cross_entropy
-    from tqdm import tqdm
     from transformers import BertConfig, BertForMaskedLM
 
     config = BertConfig(
@@ -164,7 +164,7 @@ def train_model(
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: min((step + 1) / warm, 1 - step / steps)
         )
-        with tqdm(total=steps, unit="step", desc="training the language model") as bar:
+        with progress("training the language model", "step", steps) as bar:
             for rows in _batches(ids, size, random.Random(f"order {seed}")):
                 batch = _pad(rows)
                 inputs, labels = _mask(batch, len(tokenizer))
@@ -179,7 +179,7 @@ def train_model(
                 optimiser.step()
                 schedule.step()
                 if bar.n % 20 == 0:
-                    bar.set_postfix(loss=f"{loss.item():.2f}")
+                    bar.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
                 bar.update()
     return model.eval()
 
