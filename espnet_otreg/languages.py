@@ -60,8 +60,24 @@ _TABLE = {
     "TIBETAN": "bo=Tibetan dz=Dzongkha",
 }
 _WITHOUT_SPACES = frozenset(["bo", "dz", "ja", "km", "lo", "my", "nan", "th", "wuu", "yue", "zh"])
-_OTHER_CODES = {"cmn": "zh", "eng": "en", "iw": "he", "nn": "nb", "no": "nb", "in": "id"}
-_OTHER_CODES |= {"ji": "yi", "jw": "jv"}
+# Three letters, old codes, and single languages of a group that the table has as one.
+_OTHERS = """
+    afr=af alb=sq als=sq amh=am ara=ar arb=ar arm=hy asm=as aze=az azj=az bak=ba bam=bm
+    baq=eu bel=be ben=bn bod=bo bos=bs bre=br bul=bg bur=my cat=ca ces=cs chi=zh chv=cv
+    cmn=zh cym=cy cze=cs dan=da deu=de dut=nl dzo=dz ekk=et ell=el eng=en epo=eo est=et
+    eus=eu fao=fo fas=fa fin=fi fra=fr fre=fr fry=fy fuc=ff ful=ff gaz=om geo=ka ger=de
+    gla=gd gle=ga glg=gl gre=el grn=gn guj=gu hat=ht hau=ha heb=he hin=hi hrv=hr hun=hu
+    hye=hy ibo=ig ice=is in=id ina=ia ind=id isl=is ita=it iw=he jav=jv ji=yi jpn=ja jw=jv
+    kan=kn kat=ka kaz=kk khk=mn khm=km kin=rw kir=ky kmr=ku kor=ko kur=ku lao=lo lav=lv
+    lin=ln lit=lt ltz=lb lug=lg lvs=lv mac=mk mal=ml mao=mi mar=mr may=ms mkd=mk mlg=mg
+    mlt=mt mon=mn mri=mi msa=ms mya=my nep=ne nld=nl nn=nb nno=nb no=nb nob=nb nor=nb npi=ne
+    nya=ny oci=oc ori=or orm=om ory=or pan=pa pbt=ps per=fa pes=fa plt=mg pol=pl por=pt
+    pus=ps roh=rm ron=ro rum=ro rus=ru san=sa sin=si slk=sk slo=sk slv=sl sna=sn snd=sd
+    som=so spa=es sqi=sq srp=sr sun=su swa=sw swe=sv swh=sw tam=ta tat=tt tel=te tgk=tg
+    tgl=tl tha=th tib=bo tir=ti tsn=tn tuk=tk tur=tr twi=tw uig=ug ukr=uk urd=ur uzb=uz
+    uzn=uz vie=vi wel=cy wol=wo xho=xh ydd=yi yid=yi yor=yo zho=zh zsm=ms zul=zu
+"""
+_OTHER_CODES = dict(pair.split("=") for pair in _OTHERS.split())
 
 
 class Language(NamedTuple):

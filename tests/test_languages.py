@@ -6,6 +6,8 @@ from espnet_otreg.languages import LANGUAGES, find_language, has_spaces, languag
 def test_codes_with_regions_scripts_and_other_standards_name_the_same_language():
     for code in ("zh", "zh-CN", "cmn_hans_cn", "ZH_tw"):
         assert find_language(code) is LANGUAGES["zh"]
+    for code, same in (("jpn", "ja"), ("tha", "th"), ("nor", "nb"), ("ger", "de"), ("arb", "ar")):
+        assert find_language(code) is LANGUAGES[same]
     assert find_language("es_419") is LANGUAGES["es"]
     assert find_language("ckb_iq") is LANGUAGES["ckb"]
     assert find_language("xx") is None

@@ -19,6 +19,7 @@ from pathlib import Path
 from espnet_otreg.bin import cli
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_json, writing
+from espnet_otreg.languages import find_language
 from espnet_otreg.scoring.failures import MODES
 from espnet_otreg.scoring.hypotheses import Matched, match, read_hypotheses
 from espnet_otreg.scoring.normalise import NORMALISERS
@@ -74,6 +75,10 @@ def get_parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=[*sorted(NORMALISERS), "all"],
         help="print the table of what each makes of the same hypotheses",
+    )
+    parser.add_argument(
+        "--text_field",
+        help="field of the hypothesis in .tsv, .csv and .jsonl (default: found by its name)",
     )
     parser.add_argument(
         "--missing",
@@ -182,7 +187,7 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
 def _matched(args: argparse.Namespace, references: dict[str, str], path: Path) -> Matched:
     matched = match(
         references,
-        read_hypotheses(path),
+        read_hypotheses(path, args.text_field),
         path,
         missing_as_empty=args.missing == "empty",
         ignore_extra=args.extra == "ignore",
@@ -199,8 +204,16 @@ def _data_tables(args: argparse.Namespace) -> dict[str, dict[str, str] | None]:
         args.ref / "utt2spk", "each utterance counts as a speaker of its own"
     )
     if args.languages:
-        return {"speakers": speakers, "languages": read_table(args.languages)}
-    languages = _optional_table(args.ref / "utt2lang", "everything counts as one language")
+        languages: dict[str, str] | None = read_table(args.languages)
+    else:
+        languages = _optional_table(args.ref / "utt2lang", "everything counts as one language")
+    unknown = sorted({code for code in (languages or {}).values() if find_language(code) is None})
+    if unknown:
+        logging.warning(
+            "languages not known to espnet_otreg/languages.py, so scored by words: %s; use ISO 639 "
+            "codes where words have no spaces between them",
+            ", ".join(unknown),
+        )
     return {"speakers": speakers, "languages": languages}
 
 
@@ -212,15 +225,15 @@ def _optional_table(path: Path, otherwise: str) -> dict[str, str] | None:
 
 
 def _table(summaries: dict[str, Summary]) -> Table:
-    header = ["language", "read", "utterances", "speakers", "words"]
-    header += ["WER", "sub", "del", "ins", "CER", "sentence", *MODES]
+    header = ["language", "metric", "utterances", "speakers", "words"]
+    header += ["rate", "sub", "del", "ins", "WER", "CER", "sentence", *MODES]
     rows = []
     for language, part in summaries.items():
-        words = part.words
-        sizes = [f"{n:,}" for n in (part.utterances, part.speakers, words.reference)]
-        kinds = [_share(n, words) for n in (words.substitutions, words.deletions, words.insertions)]
-        figures = [_share(words.errors, words), *kinds]
-        figures += [_share(part.characters.errors, part.characters)]
+        main = part.primary
+        sizes = [f"{n:,}" for n in (part.utterances, part.speakers, part.words.reference)]
+        kinds = (main.errors, main.substitutions, main.deletions, main.insertions)
+        figures = [_share(number, main) for number in kinds]
+        figures += [_share(counts.errors, counts) for counts in (part.words, part.characters)]
         figures += [percent(part.sentence_error_rate)]
         figures += [percent(number / part.utterances) for number in part.failures.values()]
         rows.append([language, part.metric, *sizes, *figures])

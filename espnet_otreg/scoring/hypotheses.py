@@ -6,6 +6,7 @@ with an object per line; everything else is Kaldi's `utterance words` lines.
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from typing import Any, NamedTuple
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 
-# In order of preference. NeMo's manifests hold the reference as `text` beside `pred_text`.
+# In order of preference.
 ID_COLUMNS = ("utterance", "utt_id", "id", "key", "audio_filepath", "audio", "path", "file")
 PATH_COLUMNS = ID_COLUMNS[4:]  # the utterance is the file's name without folder and ending
 TEXT_COLUMNS = ("pred_text", "hypothesis", "hyp", "prediction", "transcription", "text")
+_OUTPUTS = re.compile("pred|hyp", re.IGNORECASE)  # in the name of a field that holds what was heard
+_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".sph")
 
 
 class Matched(NamedTuple):
@@ -27,22 +30,29 @@ class Matched(NamedTuple):
     extra: int  # left out
 
 
-def read_hypotheses(path: Path) -> dict[str, str]:
-    """Read a file of hypotheses in any of the formats; the same utterance twice is an error."""
+def read_hypotheses(path: Path, text_field: str | None = None) -> dict[str, str]:
+    """Read a file of hypotheses in any of the formats; the same utterance twice is an error.
+
+    A file with fields may hold the reference too. So where several fields could be what was heard,
+    `text_field` must say which.
+    """
     ending = path.suffix.lower()
     if ending not in (".tsv", ".csv", ".jsonl", ".json"):
+        if text_field is not None:
+            raise UserError(f"--text_field {text_field}: {path} has no fields, only words")
         return read_table(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; it should hold the hypotheses to be scored")
     rows = _json_rows(path) if ending.startswith(".json") else _table_rows(path, ending)
     found: dict[str, str] = {}
     for number, row in rows:
-        name, text = _name(path, number, row), _text(path, number, row)
+        name, text = _name(path, number, row), _text(path, number, row, text_field)
         if name in found:
             raise UserError(f"{path}:{number}: {name!r} is there twice; remove one")
         found[name] = text
     if not found:
-        raise UserError(f"{path} holds no hypothesis; it should have one per line")
+        header = "" if ending.startswith(".json") else ", below a header line"
+        raise UserError(f"{path} holds no hypothesis; it should have one per line{header}")
     return found
 
 
@@ -126,33 +136,66 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path}:{number} is not JSON ({error}); give one object per line"
             ) from error
         if not isinstance(row, dict):
-            raise UserError(f"{path}:{number} should be a JSON object, not {type(row).__name__}")
+            raise UserError(
+                f"{path}:{number} should be a JSON object, not a {type(row).__name__}; give one "
+                "object per line"
+            )
         yield number, row
 
 
 def _name(path: Path, number: int, row: Mapping[str, Any]) -> str:
-    column = _column(path, number, row, ID_COLUMNS)
+    column = next((column for column in ID_COLUMNS if column in row), None)
+    if column is None:
+        raise _no_field(path, number, row, ID_COLUMNS)
     name = str(row[column])
     if column in PATH_COLUMNS:
-        name = PurePosixPath(name.replace("\\", "/")).stem
+        file = PurePosixPath(name.replace("\\", "/"))
+        name = file.stem if file.suffix.lower() in _ENDINGS else file.name
     if not name or len(name.split()) != 1:
         raise UserError(f"{path}:{number}: {column} should be one word, not {name!r}")
     return name
 
 
-def _text(path: Path, number: int, row: Mapping[str, Any]) -> str:
-    column = _column(path, number, row, TEXT_COLUMNS)
+def _text(path: Path, number: int, row: Mapping[str, Any], field: str | None) -> str:
+    column = _text_column(path, number, row) if field is None else field
+    if column not in row:
+        raise UserError(
+            f"{path}:{number}: --text_field {column} is not among its fields ({', '.join(row)})"
+        )
     text = row[column]
     if not isinstance(text, str):
         raise UserError(f"{path}:{number}: {column} should be a text, not {text!r}")
     return " ".join(text.split())
 
 
-def _column(path: Path, number: int, row: Mapping[str, Any], choices: tuple[str, ...]) -> str:
-    for column in choices:
-        if column in row:
-            return column
-    raise UserError(
+def _text_column(path: Path, number: int, row: Mapping[str, Any]) -> str:
+    likely = [column for column in TEXT_COLUMNS if column in row]
+    likely += [
+        name
+        for name, value in row.items()
+        if name not in likely
+        and _OUTPUTS.search(name)
+        and isinstance(value, str)
+        and any(map(str.isalpha, value))  # not a score or a length
+    ]
+    if likely == ["pred_text", "text"]:  # NeMo's manifests hold the reference as `text`
+        return "pred_text"
+    if len(likely) > 1:
+        raise UserError(
+            f"{path}:{number}: {' and '.join(likely)} are among its fields, and one of them may be "
+            "the reference: say which is the hypothesis by --text_field"
+        )
+    if not likely or likely[0] not in TEXT_COLUMNS:
+        raise _no_field(path, number, row, TEXT_COLUMNS)
+    return likely[0]
+
+
+def _no_field(
+    path: Path, number: int, row: Mapping[str, Any], choices: tuple[str, ...]
+) -> UserError:
+    header = "" if path.suffix.lower().startswith(".json") else " or give a header line,"
+    named = ", or name it by --text_field" if choices is TEXT_COLUMNS else ""
+    return UserError(
         f"{path}:{number}: none of {', '.join(choices)} is among its fields "
-        f"({', '.join(map(str, row))}); rename a field"
+        f"({', '.join(map(str, row))}): rename a field,{header}{named}".rstrip(",")
     )

@@ -41,10 +41,26 @@ def test_every_format_gives_the_same_hypotheses(tmp_path, name, mark, end):
         ("x.csv", "id,words\nu,a\n", r"x\.csv:2: none of pred_text, .*\(id, words\)"),
         ("x.csv", 'id,text\nu,"a\n', r"x\.csv cannot be read as csv"),
         ("x.csv", "id,text\nu,a\nu,b\n", r"x\.csv:3: 'u' is there twice"),
-        ("x.csv", "id,text\n", "holds no hypothesis"),
+        ("x.csv", "id,text\n", "holds no hypothesis; .*, below a header line"),
+        (
+            "x.tsv",
+            "u1\ta b\nu2\tc\n",
+            r"x\.tsv:2: none of .*: rename a field, or give a header line",
+        ),
+        (
+            "x.jsonl",
+            '{"id": "u", "transcription": "what was said", "text": "what was heard"}\n',
+            r"x\.jsonl:1: transcription and text are among .* one of them may be the reference: "
+            "say which is the hypothesis by --text_field",
+        ),
+        ("x.csv", "id,text,pred_text_greedy\nu,a,b\n", "text and pred_text_greedy are among"),
         ("x.jsonl", '{"id": "u", "text": null}\n', r"x\.jsonl:1: text should be a text, not None"),
         ("x.jsonl", '{"id": "u"\n', r"x\.jsonl:1 is not JSON"),
-        ("x.jsonl", "[1]\n", r"x\.jsonl:1 should be a JSON object, not list"),
+        (
+            "x.jsonl",
+            "[1]\n",
+            r"x\.jsonl:1 should be a JSON object, not a list; give one object per line",
+        ),
         ("x.jsonl", '{"id": "a b", "text": ""}\n', r"x\.jsonl:1: id should be one word, not 'a b'"),
     ],
 )
@@ -52,6 +68,32 @@ def test_a_defect_is_told_with_its_file_and_line(tmp_path, name, content, messag
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         read_hypotheses(tmp_path / name)
+
+
+def test_the_field_of_the_hypotheses_can_be_named(tmp_path):
+    path = tmp_path / "x.jsonl"
+    row = {"id": "u", "transcription": "said", "text": "heard", "greedy": "her", "pred_len": 5}
+    path.write_text(json.dumps(row))
+    assert read_hypotheses(path, "text") == {"u": "heard"}
+    assert read_hypotheses(path, "greedy") == {"u": "her"}
+    with pytest.raises(UserError, match=r"x.jsonl:1: --text_field beam is not among its fields"):
+        read_hypotheses(path, "beam")
+    (tmp_path / "text").write_text("u heard\n")
+    with pytest.raises(UserError, match="has no fields, only words"):
+        read_hypotheses(tmp_path / "text", "text")
+
+
+def test_scores_beside_the_text_are_no_second_hypothesis(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"id": "u", "text": "a", "hyp_score": -1.5, "pred_n": 3}')
+    (tmp_path / "x.csv").write_text("id,text,hyp_score\nu,a,-1.5\n")
+    assert read_hypotheses(tmp_path / "x.jsonl") == read_hypotheses(tmp_path / "x.csv")
+
+
+def test_a_path_loses_its_folder_and_an_ending_of_audio_only(tmp_path):
+    path = tmp_path / "x.jsonl"
+    rows = [{"file": name, "text": "a"} for name in ("/x/u.1.WAV", "spk.001", "spk.002")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert list(read_hypotheses(path)) == ["u.1", "spk.001", "spk.002"]
 
 
 def test_a_file_that_is_not_utf_8_is_told(tmp_path):
