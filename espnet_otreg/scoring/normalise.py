@@ -26,6 +26,13 @@ Normaliser = Callable[[str, str], str]
 # Typed for an apostrophe in practice. The accents must be caught before NFKC, which turns
 # them into a space and a combining mark.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\uff07\u00b4\u0060", "'"))
+# Case folding knows nothing of Turkish and Azerbaijani.
+_DOTTED_I = str.maketrans({"I": "ı", "İ": "i"})
+# NFKC takes the Thai and Lao vowel AM apart; a tone mark is typed on either side of its circle.
+_AM = {
+    "\u0e4d": (re.compile("([\u0e48-\u0e4b]*)\u0e4d([\u0e48-\u0e4b]*)\u0e32"), "\u0e33"),
+    "\u0ecd": (re.compile("([\u0ec8-\u0ecb]*)\u0ecd([\u0ec8-\u0ecb]*)\u0eb2"), "\u0eb3"),
+}
 _NOT_INSIDE_A_WORD = re.compile(r"(?<![^\s'])'|'(?![^\s'])")
 _NEITHER_LETTER_NOR_DIGIT = re.compile(r"(?:(?<=\s)|^)[^\w\s']+")
 
@@ -40,8 +47,8 @@ class _Characters(dict[int, str]):
             kept = character
         elif category[0] in "PSZ" or character.isspace():
             kept = " "
-        elif category in ("Cf", "Cc"):  # joiners, byte-order and direction marks: invisible
-            kept = ""
+        elif category in ("Cf", "Cc") or character == "\u0640":
+            kept = ""  # joiners, byte-order and direction marks, and what only widens Arabic words
         else:
             kept = character
         self[code] = kept
@@ -61,12 +68,26 @@ def basic(text: str, language: str) -> str:
 
     NFKC and case folding; punctuation and symbols become a space, except an apostrophe inside
     a word; combining marks stay, because Indic vowel signs and Thai tone marks are marks.
+
+    >>> basic("IŞIK!", "tr"), basic("It’s 5 o’clock.", "en"), basic("नमस्ते।", "hi")
+    ('ışık', "it's 5 o'clock", 'नमस्ते')
     """
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+    if _has_dotless_i(language):
+        text = text.translate(_DOTTED_I)
     text = unicodedata.normalize("NFKC", text.casefold())
     text = text.replace("i\u0307", "i")  # what case folding makes of the Turkish capital İ
+    for circle, (parts, vowel) in _AM.items():
+        if circle in text:
+            text = parts.sub(rf"\1\2{vowel}", text)
     text = _NOT_INSIDE_A_WORD.sub(" ", text.translate(_CHARACTERS))
     return " ".join(_NEITHER_LETTER_NOR_DIGIT.sub(_drop_leading_marks, text).split())
+
+
+@cache
+def _has_dotless_i(language: str) -> bool:
+    known = find_language(language)
+    return known is not None and known.code in ("tr", "az")
 
 
 def _drop_leading_marks(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """How much error rates owe to the normaliser: the same hypotheses scored under several."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from espnet_otreg.scoring.normalise import applied
@@ -32,13 +33,24 @@ class Sensitivity(NamedTuple):
         """List the systems from the fewest errors to the most; equal ones as they were given."""
         return sorted(self.systems, key=lambda system: self.rate(normaliser, system, language))
 
+    def rank(self, normaliser: str, system: str, language: str) -> int:
+        """Count the systems with fewer errors, and one; equal ones share a rank."""
+        rate = self.rate(normaliser, system, language)
+        return 1 + sum(self.rate(normaliser, other, language) < rate for other in self.systems)
+
     def order_changes(self) -> list[str]:
-        """Name the languages, and the total, in which normalisers order the systems otherwise."""
-        return [
-            language
-            for language in self.languages
-            if len({tuple(self.order(normaliser, language)) for normaliser in self.summaries}) > 1
+        """Name the languages, and the total, in which two normalisers reverse some pair."""
+        return [language for language in self.languages if self._reversed(language)]
+
+    def _reversed(self, language: str) -> bool:
+        rates = [
+            {system: self.rate(normaliser, system, language) for system in self.systems}
+            for normaliser in self.summaries
         ]
+        return any(
+            any(by[one] < by[other] for by in rates) and any(by[one] > by[other] for by in rates)
+            for one, other in combinations(self.systems, 2)
+        )
 
 
 def sensitivity(
@@ -72,7 +84,7 @@ def sensitivity_table(found: Sensitivity) -> Table:
         for normaliser in found.summaries:
             cells = []
             for language in languages:
-                rank = found.order(normaliser, language).index(system) + 1
+                rank = found.rank(normaliser, system, language)
                 cell = percent(found.rate(normaliser, system, language))
                 cells.append(f"{cell} ({rank})" if len(found.systems) > 1 else cell)
             rows.append([system, normaliser, *cells])
@@ -96,7 +108,7 @@ def sensitivity_notes(found: Sensitivity) -> list[str]:
         notes.append(
             f"The order of the systems depends on the normaliser in: {', '.join(changed)}."
             if changed
-            else "The order of the systems is the same under every normaliser."
+            else "No normaliser reverses the order of two systems."
         )
     return notes
 

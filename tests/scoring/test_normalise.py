@@ -21,6 +21,9 @@ CASES = {
     "Hindi vowel signs and virama stay": ("हिन्दी।", "हिन्दी"),
     "Tamil vowel signs stay": ("தமிழ், மொழி!", "தமிழ் மொழி"),
     "Thai tone marks stay": ("ที่นี่", "ที่นี่"),
+    "Thai AM is one vowel, its tone before it": ("น้ำ นํ้า นำ", "น้ำ น้ำ นำ"),
+    "Lao AM is one vowel": ("ນ້ຳ ນໍ້າ", "ນ້ຳ ນ້ຳ"),
+    "Arabic stretching goes": ("كتـــاب", "كتاب"),
     "Arabic short vowels stay": ("مَرْحَبًا؟", "مَرْحَبًا"),
     "invisible joiners go": ("\ufeffक्\u200dष soft\u00adhyphen", "क्ष softhyphen"),
     "a free-standing accent leaves nothing": ("a ¨ b ¨c", "a b c"),
@@ -34,6 +37,12 @@ CASES = {
 def test_basic_normaliser(case):
     text, expected = CASES[case]
     assert get_normaliser("basic")(text, "xx") == expected
+
+
+@pytest.mark.parametrize("language", ["tr", "tur", "az"])
+def test_basic_knows_the_dotless_i(language):
+    assert NORMALISERS["basic"]("IRMAK İZMİR I\u0307", language) == "ırmak izmir i"
+    assert NORMALISERS["basic"]("IRMAK", "en") == "irmak"
 
 
 @pytest.mark.parametrize("text", [text for text, _ in CASES.values()])

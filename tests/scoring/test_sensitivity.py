@@ -53,6 +53,21 @@ def test_a_changed_order_of_the_systems_is_told():
     assert sensitivity_notes(one) == []
 
 
+def test_equal_systems_share_a_rank_and_reverse_nothing():
+    same = {"one": SYSTEMS["plain"], "other": SYSTEMS["plain"], "fine": SYSTEMS["fine"]}
+    found = sensitivity(REFERENCES, same, ["none", "basic"], languages=LANGUAGES)
+    assert [found.rank("basic", name, "en") for name in same] == [1, 1, 3]
+    turned = dict(reversed(same.items()))
+    assert (
+        found.order_changes()
+        == sensitivity(REFERENCES, turned, ["none", "basic"], languages=LANGUAGES).order_changes()
+    )
+    tied = {"a": {"x": "B c"}, "b": {"x": "b d"}}  # equal under one, a better under the other
+    found = sensitivity({"x": "b c"}, tied, ["none", "basic"], languages={"x": "en"})
+    assert found.rate("none", "a", "en") == found.rate("none", "b", "en") == 0.5
+    assert sensitivity_notes(found) == ["No normaliser reverses the order of two systems."]
+
+
 def test_command_prints_all_normalisers_and_writes_both_tables(files, capsys):
     command.main([*files, "--normalisers", "all", "--output", "out/s.md", "out/s.json"])
     printed = capsys.readouterr().out
