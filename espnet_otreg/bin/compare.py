@@ -7,6 +7,8 @@ same data directory and normaliser, and the folder is named:
     python -m espnet_otreg.bin.score --ref dump/raw/org/fleurs_test --hyp theirs.jsonl \
         --output external/theirs/fleurs_test/score.json
     python -m espnet_otreg.bin.compare ... --external theirs=external/theirs
+
+Without --baseline the systems are external ones alone, the first of them the baseline.
 """
 
 import argparse
@@ -40,7 +42,9 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     experiments = "experiment folder; one per training seed, joined by commas"
-    parser.add_argument("--baseline", required=True, help=experiments)
+    parser.add_argument(
+        "--baseline", help=f"{experiments} (default: none; the first --external is the baseline)"
+    )
     parser.add_argument("--systems", nargs="+", default=[], help=f"to be compared: {experiments}")
     parser.add_argument(
         "--external",
@@ -75,7 +79,9 @@ def get_parser() -> argparse.ArgumentParser:
         help="auto: word error rate, or character error rate for languages without spaces; "
         "cer: character error rate for all (default: %(default)s)",
     )
-    parser.add_argument("--decode_tag", required=True, help="decoding folder in each experiment")
+    parser.add_argument(
+        "--decode_tag", default="", help="decoding folder in each experiment (default: none)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
     parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
     parser.add_argument(
@@ -109,14 +115,18 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = parser.parse_args(given)
     if not args.in_domain and not args.cross_domain:
         parser.error("name at least one test set by --in_domain or --cross_domain")
-    if not args.systems and not args.external:
+    if args.baseline is None and (args.systems or args.names):
+        parser.error("--systems and --names need a --baseline")
+    if args.baseline is not None and not args.decode_tag:
+        parser.error("name the decoding of the experiments by --decode_tag")
+    if len(args.systems) + len(args.external) + (args.baseline is not None) < 2:
         parser.error("name at least one system to compare by --systems or --external")
     cli.run(lambda: _compare(args, cli.command_line(PROGRAM, given)))
 
 
 def _compare(args: argparse.Namespace, command: str) -> None:
-    systems = parse_systems([args.baseline, *args.systems], args.names)
-    systems += parse_external(args.external)
+    own = [] if args.baseline is None else [args.baseline, *args.systems]
+    systems = parse_systems(own, args.names) + parse_external(args.external)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
     draws = {"samples": args.samples, "seed": args.seed}
@@ -131,7 +141,7 @@ def _compare(args: argparse.Namespace, command: str) -> None:
     print(plain(main_table(comparison)))
     if matrix is not None:
         print(f"\n{plain(overview(matrix))}")
-    print("\n".join(["", *verdicts(comparison)]).replace("**", ""))
+    print("\n".join(["", *verdicts(comparison), *comparison.caveats]).replace("**", ""))
 
 
 if __name__ == "__main__":

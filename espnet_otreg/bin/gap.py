@@ -25,7 +25,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    experiments = "experiment folders, the baseline's first; one per seed, joined by commas"
+    experiments = (
+        "experiment folders, the baseline's first; seeds of one system joined by commas, or found "
+        "by the folders' names"
+    )
     parser.add_argument("--systems", nargs="+", required=True, help=experiments)
     parser.add_argument("--names", nargs="+", help="names for the page (default: folders)")
     parser.add_argument("--model_file", default="valid.acc.ave.pth", help="in each folder")
@@ -54,14 +57,14 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
     from espnet_otreg.analysis.gap_page import Report, content, how_sure, page, rows_of, value_table
     from espnet_otreg.analysis.gap_pictures import draw_all
     from espnet_otreg.decode.gaps import Findings, measure_system, read_set, shared_conf
+    from espnet_otreg.report.experiments import group_experiments
     from espnet_otreg.scoring.provenance import provenance
-    from espnet_otreg.scoring.results import parse_systems
     from espnet_otreg.scoring.tables import plain
 
     for option in ("utterances", "batch_size"):
         if getattr(args, option) < 1:
             raise UserError(f"--{option} must be 1 or more, got {getattr(args, option)}")
-    systems = parse_systems(args.systems, args.names)
+    systems = group_experiments(args.systems, args.names)
     limits = {"utterances": args.utterances, "pictures": args.pictures}
     sources = {"word_times": args.word_times, "features": args.features}
     tests = [read_set(Path(folder), **limits, **sources) for folder in args.sets]

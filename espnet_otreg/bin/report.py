@@ -11,6 +11,7 @@ from typing import Any
 
 from espnet_otreg.bin import cli
 from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.wer import METRICS
 
 PROGRAM = "python -m espnet_otreg.bin.report"
 
@@ -24,9 +25,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "systems",
-        nargs="+",
+        nargs="*",
         help="experiment folders, the baseline first; seeds of one system are joined by commas, or "
-        "found by the folders' names",
+        "found by the folders' names; without any, the first --external is the baseline",
     )
     parser.add_argument("--names", nargs="+", help="names of the systems (default: folders)")
     parser.add_argument("--decode_tag", help="decoding in each experiment (default: the only one)")
@@ -34,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cross_domain", nargs="+", default=[], help="test sets unlike it")
     parser.add_argument("--trained_on", nargs="+", help="as in bin/compare: adds its matrix")
     parser.add_argument("--external", nargs="+", default=[], help="as in bin/compare")
-    parser.add_argument("--metric", default="auto", help="auto or cer, as in bin/compare")
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="as in bin/compare")
     parser.add_argument("--title", default="Speech recognition, compared", help="of the page")
     parser.add_argument(
         "--data", type=Path, help="folder with a data directory per test set (default: as scored)"
@@ -67,6 +68,7 @@ def _report(args: argparse.Namespace, command: str) -> None:
 
     drawn = read_drawn(args.gap)
     comparison = _compare(args)
+    _check_names(drawn, comparison, args.gap)
     browsed = collect_utterances(comparison, args.metric, args.data)
     figures = _draw(comparison, args.output.with_name(f"{args.output.stem}_figures"))
     made = provenance(command)
@@ -100,16 +102,30 @@ def _check_packages() -> None:
         )
 
 
+def _check_names(drawn: Any, comparison: Any, gap: Path) -> None:
+    """Refuse pictures that no system of the page would show."""
+    pictured = list(dict.fromkeys(picture.system for picture in drawn.pictures))
+    names = [system.name for system in comparison.systems]
+    if pictured and not set(pictured) & set(names):
+        raise UserError(
+            f"{gap} has pictures of {', '.join(pictured)}, but the systems here are "
+            f"{', '.join(names)}: give bin/gap and bin/report the same --names"
+        )
+
+
 def _compare(args: argparse.Namespace) -> Any:
     from espnet_otreg.report.experiments import find_decoding, find_sets, group_experiments
     from espnet_otreg.scoring.results import SetName, compare, parse_external
 
-    systems = group_experiments(args.systems, args.names)
+    external = parse_external(args.external)
+    systems = group_experiments(args.systems, args.names) if args.systems else external
+    if not systems:
+        raise UserError("nothing to show: name experiment folders, or --external name=folder")
     tag = find_decoding(systems, args.decode_tag)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
     sets = sets or [SetName(name, name) for name in find_sets(systems, tag)]
-    everybody = [*systems, *parse_external(args.external)]
+    everybody = [*systems, *external] if args.systems else external
     return compare(everybody, sets, tag, metric=args.metric, samples=args.samples)
 
 
@@ -135,7 +151,7 @@ def _facts(comparison: Any, date: str) -> list[str]:
     seeds = sorted({len(system.folders) for system in comparison.systems})
     return [
         f"normaliser {comparison.normaliser}",
-        f"decoding {comparison.decode_tag}",
+        *([f"decoding {comparison.decode_tag}"] if comparison.decode_tag else []),
         f"training seeds: {' or '.join(map(str, seeds))}",
         f"{comparison.samples:,} draws of the bootstrap, over speakers",
         date,
@@ -158,6 +174,7 @@ def _sections(
             [tables.main_table(comparison)],
             figures,
             as_verdicts(tables.verdicts(comparison)),
+            comparison.caveats,
         )
     ]
     if trained_on:

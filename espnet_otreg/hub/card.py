@@ -88,8 +88,8 @@ def _head(facts: Facts, card: Card) -> str:
         "base_model": bases,
     }
     head["tags"] += ["synthetic-data"] if card.data.mini else []
-    if card.results is not None:
-        head["model-index"] = model_index(facts.name, card.results, bool(card.data.mini))
+    if card.results is not None and card.data.mini is not None:  # else: of speech or synthetic?
+        head["model-index"] = model_index(facts.name, card.results, card.data.mini)
     filled = {key: value for key, value in nan_to_null(head).items() if value}
     return yaml.safe_dump(filled, sort_keys=False, allow_unicode=True)
 

@@ -34,10 +34,13 @@ def group_experiments(folders: Sequence[str], names: Sequence[str] | None) -> tu
 
 
 def find_decoding(systems: Sequence[System], wanted: str | None) -> str:
-    """Return the decoding that every experiment has; more than one must be chosen from."""
-    folders = [folder for system in systems for folder in system.folders]
-    if wanted is not None:
-        return wanted
+    """Return the decoding that every experiment has; more than one must be chosen from.
+
+    Systems that were decoded elsewhere have none.
+    """
+    folders = [folder for system in systems if not system.external for folder in system.folders]
+    if wanted is not None or not folders:
+        return wanted or ""
     everywhere = set.intersection(*(_decodings(folder) for folder in folders))
     if len(everywhere) == 1:
         return everywhere.pop()
@@ -52,10 +55,15 @@ def find_decoding(systems: Sequence[System], wanted: str | None) -> str:
 
 def find_sets(systems: Sequence[System], decode_tag: str) -> list[str]:
     """Return the test sets that every experiment has scores of."""
-    folders = [folder for system in systems for folder in system.folders]
-    everywhere = set.intersection(*(_scored_sets(folder / decode_tag) for folder in folders))
+    folders = [
+        folder if system.external else folder / decode_tag
+        for system in systems
+        for folder in system.folders
+    ]
+    everywhere = set.intersection(*(_scored_sets(folder) for folder in folders))
     if not everywhere:
-        raise UserError(f"no test set is scored in {decode_tag} of all {len(folders)} experiments")
+        listed = ", ".join(map(str, folders))
+        raise UserError(f"no test set is scored in all of {listed}: look for <test_set>/score.json")
     return sorted(everywhere)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
+from espnet_otreg.languages import has_spaces
 from espnet_otreg.report.clips import Packed
 from espnet_otreg.report.pictures import Figure, Picture
 from espnet_otreg.report.utterances import Browsed
@@ -34,6 +35,7 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     verdicts: Sequence[Verdict] = ()
+    caveats: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _data(page: Page) -> dict[str, Any]:
         "modes": MODES,
         "utterances": page.browsed.entries,
         "audio": sorted(page.browsed.audio),
+        "tight": sorted({u["l"] for u in page.browsed.entries if not has_spaces(u["l"])}),
         "pictured": sorted({picture.key for picture in page.pictures}),
     }
 

@@ -71,3 +71,4 @@ class Comparison(NamedTuple):
     decode_tag: str
     samples: int
     seed: int
+    caveats: tuple[str, ...] = ()  # sentences

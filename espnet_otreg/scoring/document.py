@@ -111,7 +111,8 @@ def summary(comparison: Comparison) -> str:
         f"{trained}; {domains}{note}. In brackets: 95 % interval of the difference over speakers, "
         "paired."
     )
-    return "\n\n".join([markdown(main_table(comparison)), caption, "\n".join(verdicts(comparison))])
+    said = "\n".join(verdicts(comparison))
+    return "\n\n".join([markdown(main_table(comparison)), caption, said, *comparison.caveats])
 
 
 def results_json(
@@ -145,6 +146,7 @@ def results_json(
         },
         "baseline": comparison.systems[0].name,
         "systems": systems,
+        "caveats": list(comparison.caveats),
         "test_sets": [_set_json(comparison, index) for index in range(len(comparison.sets))],
     }
     if matrix is not None:
@@ -178,7 +180,8 @@ def _facts(comparison: Comparison, made: Provenance, device: str | None) -> str:
     lines = [
         f"- Made {made.date}, git {made.git}",
         f"- Versions: {versions}",
-        f"- Normaliser `{comparison.normaliser}`, decoding `{comparison.decode_tag}`",
+        f"- Normaliser `{comparison.normaliser}`"
+        + (f", decoding `{comparison.decode_tag}`" if comparison.decode_tag else ""),
     ]
     if device is not None:
         lines.append(f"- Device: {device}")

@@ -46,11 +46,15 @@ def resample_macro(
 ) -> MacroDraws:
     """Draw speakers; `errors` is (systems, utterances), the rest is by utterance.
 
-    A draw without a word of some language says nothing of the mean and is left out.
+    A language without any word has no rate and no part in the mean. A draw without a word of some
+    other language says nothing of the mean and is left out.
     """
     counts = np.vstack([np.atleast_2d(np.asarray(errors, float)), np.asarray(words, float)])
-    names, speaker = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
-    codes, language = np.unique(np.asarray(languages, dtype=str), return_inverse=True)
+    said_in = np.asarray(languages, dtype=str)
+    chosen = np.isin(said_in, said_in[counts[-1] > 0])
+    counts = counts[:, chosen]
+    names, speaker = np.unique(np.asarray(speakers, dtype=str)[chosen], return_inverse=True)
+    codes, language = np.unique(said_in[chosen], return_inverse=True)
     cells = len(names) * len(codes)
     place = speaker * len(codes) + language
     # (speakers, languages * (systems + 1))
@@ -66,7 +70,8 @@ def resample_macro(
     # uneven speakers already, and mending it twice held the truth in 99 % of trials.
     spreads = [spread_of(np.ones(np.count_nonzero(column))) for column in said.T]
     widening = np.array([1.0 if spread is None else spread.narrowness for spread in spreads])
-    return MacroDraws(rates, rates + widening[:, None] * (draws - rates), spreads)
+    widened = rates + widening[:, None] * (draws - rates)
+    return MacroDraws(rates, np.maximum(widened, 0), spreads)
 
 
 def macro_interval(

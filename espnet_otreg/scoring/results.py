@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.caveats import caveats
 from espnet_otreg.scoring.comparison import (
     Comparison,
     Part,
@@ -90,6 +91,7 @@ def compare(
         raise UserError(f"two systems have one name among {names}; rename one")
     normalisers: dict[str, Path] = {}
     tested = []
+    cautions: list[str] = []
     for name, domain in sets:
         places = [
             [decoding_folder(system, folder, decode_tag, name) for folder in system.folders]
@@ -102,10 +104,10 @@ def compare(
         _check_same_references(flat)
         timings = tuple(tuple(filter(None, map(read_timing, group))) for group in places)
         parts = _Parts(scores, metric, samples, seed)
+        cautions += caveats(name, systems, scores)
         tested.append(TestedSet(name, domain, parts.all(), parts.macro(), timings))
-    return Comparison(
-        tuple(systems), tuple(tested), next(iter(normalisers)), decode_tag, samples, seed
-    )
+    facts = (next(iter(normalisers)), decode_tag, samples, seed)
+    return Comparison(tuple(systems), tuple(tested), *facts, tuple(cautions))
 
 
 def _check_one_normaliser(normalisers: Mapping[str, Path]) -> None:
@@ -159,7 +161,8 @@ class _Parts:
 
     def macro(self) -> Part | None:
         """The means over languages; nothing where they would repeat the single language."""
-        languages = [name for name in self.scores[0][0].summaries if name != TOTAL]
+        summaries = self.scores[0][0].summaries
+        languages = [n for n, part in summaries.items() if n != TOTAL and part.primary.reference]
         if len(languages) < 2:
             return None
         resampled = resample_macro(

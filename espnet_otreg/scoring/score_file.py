@@ -24,6 +24,8 @@ class Scored(NamedTuple):
     normaliser: str
     utterances: list[Utterance]  # sorted by name
     summaries: dict[str, Summary]  # by language, and total
+    missing: int = 0  # utterances without hypothesis, counted as empty
+    ignored: int = 0  # hypotheses without reference, left out
 
 
 def save_score(
@@ -73,7 +75,14 @@ def load_score(path: Path, metric: str = AUTO) -> Scored:
     if header.split("\t") != _COLUMNS:
         raise UserError(f"{side_file} has other columns than this version writes; score again")
     utterances = [_utterance(line.split("\t")) for line in lines]
-    return Scored(path, content["normaliser"], utterances, summarise(utterances, metric))
+    return Scored(
+        path,
+        content["normaliser"],
+        utterances,
+        summarise(utterances, metric),
+        content.get("missing_hypotheses", 0),  # translations and old scores do not say
+        content.get("ignored_hypotheses", 0),
+    )
 
 
 def _utterance(values: list[str]) -> Utterance:

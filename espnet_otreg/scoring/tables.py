@@ -22,6 +22,7 @@ class Table(NamedTuple):
 
 def markdown(table: Table) -> str:
     """Write a table as padded Markdown."""
+    table = _escaped(table)
     widths = _widths(table)
     rule = [
         "-" * width if column < table.text_columns else "-" * (width - 1) + ":"
@@ -29,6 +30,12 @@ def markdown(table: Table) -> str:
     ]
     lines = [_padded(table, row, widths) for row in (table.header, *table.rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (lines[0], rule, *lines[1:]))
+
+
+def _escaped(table: Table) -> Table:
+    """Keep what a cell says from ending it."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (table.header, *table.rows)]
+    return Table(rows[0], rows[1:], table.text_columns)
 
 
 def plain(table: Table) -> str:
@@ -185,7 +192,7 @@ def _verdict(part: Part, result: Result) -> str:
 
 
 def _seeds_better(result: Result) -> str:
-    if not result.seed_differences:
+    if not result.seed_differences or math.isnan(result.interval.value):
         return NOTHING
     better = sum(difference < 0 for difference in result.seed_differences)
     return f"{better} of {len(result.seed_differences)}"

@@ -6,6 +6,8 @@ import pytest
 
 from espnet_otreg.bin.report import main
 from espnet_otreg.report.browser import find_chromium, launch_chromium
+from espnet_otreg.scoring.score_file import save_score
+from espnet_otreg.scoring.wer import score
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: make browser")
 pytest.importorskip("playwright")
@@ -138,3 +140,21 @@ def test_pictures_appear_when_asked_for(page):
     assert page.locator("#list img").count() == 0
     page.click("button.show")
     assert page.evaluate("document.querySelector('#list img').naturalWidth") == 9
+
+
+def test_languages_without_spaces_are_shown_and_found_without_them(chromium, tmp_path):
+    tables = {"normaliser": "basic", "languages": {"u": "zh"}}
+    save_score(
+        tmp_path / "one/far/score.json",
+        score({"u": "今天天气很好"}, {"u": "今天天气真好"}, **tables),
+        "basic",
+        {},
+    )
+    given = ["--external", f"one={tmp_path / 'one'}", "--audio", "none", "--samples", "50"]
+    main([*given, "--output", str(tmp_path / "report.html")])
+    opened = chromium.new_page(offline=True)
+    opened.goto((tmp_path / "report.html").as_uri())
+    assert opened.locator("#list .said").last.inner_text() == "今天天气很真好"
+    opened.fill("#by-text", "天气真好")  # across the mark
+    assert len(shown(opened)) == 1
+    opened.close()

@@ -102,9 +102,31 @@ def test_pictures_of_the_gap_folder_stand_at_their_utterances(experiments, tmp_p
     page = (tmp_path / "report.html").read_text()
     assert data_of(page)["pictured"] == ["near_test/near_test-2"]
     assert "What it shows." in page and 'data-picture="near_test/near_test-2"' in page
+    with pytest.raises(SystemExit, match="pictures of ot, but the systems here are a, b: give"):
+        main([*experiments[:2], "--names", "a", "b", "--samples", "50", "--gap", "gap"])
     (gap / "plan.svg").unlink()
     with pytest.raises(SystemExit, match=r"plan.svg is listed but not there: draw again"):
         main([*experiments, "--samples", "50", "--gap", "gap"])
+
+
+def test_systems_decoded_elsewhere_are_enough(experiments, tmp_path):
+    folders = [f"{name}={experiments[i]}/decode_x" for i, name in enumerate("ab")]
+    main(["--external", *folders, "--samples", "50", "--audio", "none"])
+    data = data_of((tmp_path / "report.html").read_text())
+    assert [system["name"] for system in data["systems"]] == ["a", "b"]
+    assert [one["name"] for one in data["sets"]] == ["far_test", "near_test"]
+    with pytest.raises(SystemExit, match="name experiment folders, or --external"):
+        main([])
+
+
+def test_what_was_done_to_hypotheses_is_said(experiments, tmp_path):
+    path = tmp_path / experiments[1] / "decode_x/near_test/score.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "missing_hypotheses": 2, "ignored_hypotheses": 7}))
+    main([*experiments, "--samples", "50", "--audio", "none"])
+    page = (tmp_path / "report.html").read_text()
+    assert "ot (asr_ot_seed1_0123abce) has no hypothesis for 2 of the 6 utterances" in page
+    assert "7 hypotheses of ot (asr_ot_seed1_0123abce) for near_test have no reference" in page
 
 
 def test_a_system_decoded_elsewhere_stands_beside_the_experiments(experiments, tmp_path):

@@ -100,6 +100,39 @@ def test_compare_writes_page_and_json_and_prints_the_table(experiments, capsys):
     assert "espnet_otreg.bin.compare --baseline exp/base" in page
 
 
+def test_systems_decoded_elsewhere_need_no_experiment(experiments, capsys):
+    folders = [f"{name}={folder}/{TAG}" for name, folder in (("a", "exp/base"), ("b", "exp/ot_1"))]
+    given = ["--cross_domain", "fleurs_test", "--output", "o.md", "--json", "o.json"]
+    compare.main(["--external", *folders, *given, "--samples", "200"])
+    assert "b against a:" in capsys.readouterr().out
+    content = read_json(Path("o.json"))
+    assert content["baseline"] == "a"
+    assert content["caveats"] == [
+        "In fleurs_test every utterance counts as a speaker of its own; if people speak several, "
+        "its intervals are too narrow."
+    ]
+    assert content["caveats"][0] in Path("o.md").read_text(encoding="utf-8")
+    for wrong in ([folders[0]], [*folders, "--systems", "exp/ot_1"]):
+        with pytest.raises(SystemExit):
+            compare.main(["--external", *wrong, *given])
+
+
+def test_the_printed_rate_is_in_the_unit_that_its_language_is_scored_in(decoded, capsys, caplog):
+    Path("text").write_text("a_u good morning to you\nb_u hello world\nc_u 你好 吗\n", "utf-8")
+    score.main(decoded)
+    head, _, *lines = capsys.readouterr().out.splitlines()[1:]
+    rows = [dict(zip(head.split()[:12], line.split()[:12], strict=True)) for line in lines]
+    chinese = next(row for row in rows if row["language"] == "zh")
+    assert [chinese[name] for name in ("metric", "rate", "sub", "del", "ins")] == [
+        *("CER", "0.00", "0.00", "0.00", "0.00")
+    ]
+    assert chinese["WER"] == "200.00"
+    assert rows[-1]["metric"] == "mixed" and rows[-1]["rate"] == "0.00"
+    Path("langs").write_text("a_u en\nb_u klingon\nc_u zho\n")
+    score.main([*decoded, "--languages", "langs"])
+    assert "scored by words: klingon;" in caplog.text
+
+
 def test_compare_puts_the_table_into_a_readme_and_can_do_so_again(experiments, tmp_path):
     readme = tmp_path / "README.md"
     begin, end = "<!-- results:begin -->", "<!-- results:end -->"

@@ -73,3 +73,26 @@ def test_identical_systems_do_not_differ():
     errors, words, speakers, languages = simulated()
     drawn = resample_macro(errors[[0, 0]], words, speakers, languages, samples=50)
     assert macro_difference(drawn, 1).verdict == "identical"
+
+
+def test_draws_never_fall_below_no_error_at_all():
+    errors = np.zeros((2, 12), int)
+    errors[:, [0, 6]] = 1  # one wrong word in each language
+    words, who = np.full(12, 10), [f"s{i}" for i in range(12)]
+    drawn = resample_macro(errors, words, who, ["en"] * 6 + ["fr"] * 6, samples=2000)
+    assert macro_interval(drawn).low == 0
+    assert macro_difference(drawn, 1).relative.low >= -1
+
+
+def test_a_language_without_a_word_has_no_part_in_the_mean():
+    errors, words, speakers, languages = simulated()
+    more = resample_macro(
+        np.pad(errors, ((0, 0), (0, 5))),
+        np.pad(words, (0, 5)),
+        [*speakers, *"vwxyz"],
+        [*languages, *["es"] * 5],
+        samples=200,
+    )
+    plain = resample_macro(errors, words, speakers, languages, samples=200)
+    assert macro_interval(more).value == macro_interval(plain).value
+    assert macro_difference(more, 1).absolute == macro_difference(plain, 1).absolute

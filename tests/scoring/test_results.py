@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.scoring.comparison import System
 from espnet_otreg.scoring.document import summary
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
-from espnet_otreg.scoring.wer import TOTAL
+from espnet_otreg.scoring.score_file import save_score
+from espnet_otreg.scoring.tables import difference_table
+from espnet_otreg.scoring.wer import TOTAL, score
 
 TAG = "decode_x"
 SETS = [SetName("covost2_test", "in-domain"), SetName("fleurs_test", "cross-domain")]
@@ -134,3 +137,24 @@ def test_scores_against_different_references_are_refused(tmp_path, make_experime
 def test_a_test_set_in_both_domains_is_refused(experiments):
     with pytest.raises(UserError, match="one domain only: fleurs_test"):
         run(experiments, [*SETS, SetName("fleurs_test", "in-domain")])
+
+
+def test_a_language_without_reference_words_is_left_out_of_the_mean_and_named(tmp_path):
+    references = {f"{lang}{i}": "a b c d" for lang in ("en", "es") for i in range(6)}
+    languages = {name: name[:2] for name in references} | {f"fr{i}": "fr" for i in range(6)}
+    references |= {f"fr{i}": "." for i in range(6)}
+    systems = []
+    for name, said in (("base", "a b x x"), ("other", "a b c x")):
+        scored = score(
+            references, dict.fromkeys(references, said), normaliser="basic", languages=languages
+        )
+        save_score(tmp_path / name / "x" / "score.json", scored, "basic", {})
+        systems.append(System(name, (tmp_path / name,), external=True))
+    comparison = compare(systems, [SetName("x", "far")], "", samples=200)
+    macro = comparison.sets[0].macro
+    assert macro.results[0].interval.value == pytest.approx(0.5)
+    assert macro.results[1].difference.absolute.value == pytest.approx(-0.25)
+    assert "fr in x has no reference word" in comparison.caveats[1]
+    rows = {tuple(row[:3]): row for row in difference_table(comparison).rows}
+    assert rows["x", "fr", "other"][8] == "–"
+    assert rows["x", "macro", "other"][8] == "1 of 1"

@@ -43,6 +43,11 @@ def test_a_plain_table_is_aligned():
     assert plain(table) == "name         n\n---------  ---\na          100\nlong name    1"
 
 
+def test_a_bar_in_a_name_does_not_end_its_cell():
+    lines = markdown(Table(["system"], [["whi|sper"]])).splitlines()
+    assert lines[2] == "| whi\\|sper |" and len({len(line) for line in lines}) == 1
+
+
 def test_differences_show_sign_interval_and_speakers(experiments):
     rows = difference_table(compared(experiments)).rows
     assert len(rows) == 8

@@ -38,6 +38,8 @@
   const systems = data.systems;
   const pictured = new Set(data.pictured);
   const heard = new Set(data.audio);
+  const tight = new Set(data.tight); // languages that put no spaces between words
+  const joint = (language) => (tight.has(language) ? "" : " ");
   const seedOf = (group, seed) => group[Math.min(seed, group.length - 1)];
   const chosen = (id) => Number($(id).value);
   const percent = (share) => (100 * share).toFixed(1) + " %";
@@ -78,10 +80,10 @@
   };
   fill("by-order", Object.entries(ORDERS).map(([name, [text]]) => [name, text]));
 
-  const marked = (pieces) => {
+  const marked = (pieces, language) => {
     const out = [];
     for (const [kind, said, written] of pieces) {
-      if (out.length) out.push(" ");
+      if (out.length) out.push(joint(language));
       if (kind === "=") out.push(written);
       else if (kind === "d") out.push(make("del", { textContent: said }));
       else if (kind === "i") out.push(make("ins", { textContent: written }));
@@ -131,7 +133,7 @@
       make("span", { className: "said", lang: u.l, dir: "auto", textContent: u.r || "(nothing)" }));
     systems.forEach((system, i) => {
       const h = seedOf(u.h[i], seed);
-      const said = make("span", { className: "said", lang: u.l, dir: "auto" }, ...marked(h.t));
+      const said = make("span", { className: "said", lang: u.l, dir: "auto" }, ...marked(h.t, u.l));
       h.m.forEach((mode) => said.append(make("span", { className: "mode", textContent: mode })));
       rows.append(make("span", { className: "who", textContent: system.name }),
         make("span", { className: "rate", textContent: `${h.e} of ${u.n}` }), said);
@@ -160,7 +162,8 @@
     const keep = FILTERS[$("by-error").value][1];
     const key = ORDERS[$("by-order").value][1];
     const of = (u, i) => seedOf(u.h[i], seed);
-    const text = (u) => [u.i, u.p, u.r, ...systems.flatMap((_, i) => of(u, i).t.map((p) => p[2]))]
+    const written = (u, i) => of(u, i).t.map((piece) => piece[2]).join(joint(u.l));
+    const text = (u) => [u.i, u.p, u.r, ...systems.map((_, i) => written(u, i))]
       .join(" ").toLowerCase();
     found = data.utterances.filter((u) => (set < 0 || u.s === set) && (!language || u.l === language)
       && keep(of(u, system), of(u, 0), u) && (!words.length || words.every((w) => text(u).includes(w))));
