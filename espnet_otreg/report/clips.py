@@ -28,8 +28,10 @@ class Packed(NamedTuple):
 def pack_clips(audio: Mapping[str, Path], nj: int) -> Iterator[Packed]:
     """Encode recordings in parallel, in order."""
     jobs = sorted(audio.items())
+    if not jobs:
+        return
     with progress("audio", "clip", len(jobs)) as bar:
-        for batch in map_batches(_pack_batch, jobs, None, min(nj, len(jobs)) or 1):
+        for batch in map_batches(_pack_batch, jobs, None, min(nj, len(jobs))):
             bar.update(len(batch))
             yield from batch
 

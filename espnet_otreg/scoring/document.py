@@ -89,10 +89,11 @@ def summary(comparison: Comparison) -> str:
     """Write the main table with what is needed to read it: also what a README shows."""
     domains = ", ".join(f"{tested.domain} is {tested.name}" for tested in comparison.sets)
     seeds = sorted({len(system.folders) for system in comparison.systems})
-    count = " or ".join(map(str, seeds))
-    trained = f"{count} training seeds, mean ± standard deviation"
+    trained = f"{' or '.join(map(str, seeds))} training seeds, mean ± standard deviation; "
     if seeds == [1]:
-        trained = "one training seed, so how much training itself varies is unknown"
+        trained = "one training seed, so how much training itself varies is unknown; "
+    if all(system.external for system in comparison.systems):
+        trained = ""
     metrics = {tested.parts[TOTAL].metric for tested in comparison.sets}
     note = (
         "; `CER` marks languages written without spaces, `mixed` counts those in characters and "
@@ -108,7 +109,7 @@ def summary(comparison: Comparison) -> str:
     unit = "characters" if metrics == {"CER"} else "words"
     caption = (
         f"Error rate in % of the {unit}, lower is better; normaliser `{comparison.normaliser}`; "
-        f"{trained}; {domains}{note}. In brackets: 95 % interval of the difference over speakers, "
+        f"{trained}{domains}{note}. In brackets: 95 % interval of the difference over speakers, "
         "paired."
     )
     said = "\n".join(verdicts(comparison))
