@@ -51,7 +51,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=int, default=20000)
-    parser.add_argument("--sample", type=int, default=2000, help="clips of a round [2000]")
+    parser.add_argument("--sample", type=int, default=5000, help="clips of a round [5000]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keeps the clips for another time [temporary]")
     args = parser.parse_args(cmd)
