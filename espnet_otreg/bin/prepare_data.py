@@ -56,6 +56,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--release", help="commonvoice: folder to read where there are several")
     parser.add_argument("--text_column", help="fleurs: 'raw' or 'normalised' [normalised]")
+    parser.add_argument(
+        "--max_rejected",
+        type=float,
+        default=0.1,
+        help="share of unusable utterances from which on a language's split is refused",
+    )
     return parser
 
 
@@ -69,6 +75,8 @@ def prepare_data(args: argparse.Namespace) -> None:
     """Read all languages of each split, then write the split's directory."""
     corpus = CORPORA[args.corpus]
     options = _corpus_options(corpus, args)
+    if not 0 <= args.max_rejected <= 1:
+        raise UserError(f"--max_rejected {args.max_rejected:g}: expected a share from 0 to 1")
     if not args.root.is_dir():
         raise UserError(
             f"{args.root} is not a folder. Unpack the corpus and set {corpus.VARIABLE} in db.sh "
@@ -86,12 +94,12 @@ def prepare_data(args: argparse.Namespace) -> None:
             _report(folder.name, language, kept, lost, prepared.notes)
             records += kept
             rejected += lost
-            if not kept:
+            refusal = _refusal(f"{args.corpus} {split} '{language}'", kept, lost, args.max_rejected)
+            if refusal:
+                # tables of an earlier run would not belong to the list
+                (folder / "wav.scp").unlink(missing_ok=True)
                 write_rejected(folder / "rejected.tsv", rejected)
-                raise UserError(
-                    f"no usable utterance in {args.corpus} {split} '{language}': "
-                    f"{counts(by_category(lost))}. Each one is in {folder / 'rejected.tsv'}."
-                )
+                raise UserError(f"{refusal} Each one is in {folder / 'rejected.tsv'}.")
         data = to_data_dir(records)
         data.validate(folder)
         write_rejected(folder / "rejected.tsv", rejected)
@@ -176,6 +184,19 @@ def _usable(
         else:
             kept[record.utt_id] = record
     return list(kept.values()), rejected
+
+
+def _refusal(what: str, kept: list[Record], lost: list[Rejected], max_rejected: float) -> str:
+    """Say why one language's split is not to be used; empty if it is."""
+    reasons, total = counts(by_category(lost)), len(kept) + len(lost)
+    if not kept:
+        return f"no usable utterance in {what}: {reasons}."
+    if len(lost) / total <= max_rejected:
+        return ""
+    return (
+        f"{len(lost)} of {total} utterances of {what} cannot be used ({reasons}); "
+        f"--max_rejected allows a share of {max_rejected:g}."
+    )
 
 
 def _report(

@@ -8,12 +8,16 @@ Layout (ROOT may also be the folder above `fleurs/`)::
 
     ROOT/data/<code>/{train,dev,test}.tsv           no header: sentence id, wav name, raw text,
                                                     normalised text, characters, samples, gender
-    ROOT/data/<code>/audio/{train,dev,test}.tar.gz  or unpacked: audio/<split>/*.wav
+    ROOT/data/<code>/audio/{train,dev,test}.tar.gz  or unpacked: audio/<split>/*.wav, used where
+                                                    none of the table's recordings is missing
 
 FLEURS names no speakers, only a gender, and one sentence id has up to three readers. Every
 utterance is therefore its own speaker: nothing is clustered that might be two people.
 """
 
+import logging
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from espnet_otreg.corpora.archive import unpack
@@ -59,9 +63,9 @@ def prepare(
     table = home / f"{split}.tsv"
     if not table.is_file():
         raise absent(f"FLEURS' table of '{language}' {split}", [table], VARIABLE)
-    clips = _clips(home, split, work)
     label = home.name.split("_")[0] if language == home.name else language
     texts, _, rejected, notes = read_pairs(table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column])
+    clips = _clips(home, split, work, texts)
     records = []
     for name, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, label, split, Path(name).stem)
@@ -122,11 +126,18 @@ def _language_folder(root: Path, language: str) -> Path:
     raise absent(f"FLEURS' folder of '{language}'", looked, VARIABLE, hint)
 
 
-def _clips(home: Path, split: str, work: Path) -> Path:
+def _clips(home: Path, split: str, work: Path, listed: Collection[str]) -> Path:
     """Return the folder of wav files, unpacking the archive unless somebody has done so."""
     folder, archive = home / "audio" / split, home / "audio" / f"{split}.tar.gz"
     if folder.is_dir():
-        return folder
+        present = set(os.listdir(folder))
+        lacking = sorted(name for name in listed if name not in present)
+        if not lacking or not archive.is_file():
+            return folder
+        logging.warning(
+            "%s lacks %d of %d recordings, such as %s: unpacking %s elsewhere instead",
+            *(folder, len(lacking), len(listed), lacking[0], archive),
+        )
     if not archive.is_file():
         raise absent(f"FLEURS' audio of {home.name} {split}", [archive, folder], VARIABLE)
     return unpack(archive, work / home.name / split)

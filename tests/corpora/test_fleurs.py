@@ -1,3 +1,4 @@
+import logging
 import tarfile
 from pathlib import Path
 
@@ -69,6 +70,22 @@ def test_unpacked_audio_is_used_as_it_lies(tmp_path):
     prepared = prepare(root)
     assert [record.utt_id for record in prepared.records] == ["fleurs-en-test-11"]
     assert by_category(prepared.rejected) == {"missing clip": 1}
+
+
+def test_a_folder_that_lacks_recordings_gives_way_to_the_archive(tmp_path, caplog):
+    root = trees.fleurs(tmp_path, ROWS)
+    partial = trees.write_audio(root / "data/en_us/audio/test/11.wav")
+    with caplog.at_level(logging.WARNING):
+        prepared = prepare(root)
+    assert [Path(record.audio).read_bytes() for record in prepared.records] == [
+        trees.wav_bytes()
+    ] * 2
+    assert not prepared.rejected
+    assert f"{partial.parent} lacks 1 of 2 recordings, such as 12.wav" in caplog.text
+    assert str(archive_of(root)) in caplog.text
+    trees.write_audio(partial.with_name("12.wav"))
+    folders = {Path(record.audio).parent for record in prepare(root).records}
+    assert folders == {partial.parent}  # whole, it is used as it lies
 
 
 def test_bad_rows_are_listed(tmp_path):
