@@ -90,8 +90,8 @@ def full_code(language: str) -> str:
     return next(code for code in CODES.split() if code.split("_")[0] == first)
 
 
-def languages(root: Path) -> list[str]:
-    """List the languages present, by their short codes."""
+def languages(root: Path, *, text_column: str = "normalised") -> list[str]:
+    """List the languages present, by their short codes; all of them have both texts."""
     short = {code: name for name, code in reversed(ALIASES.items())}
     folders = [folder.name for place in _places(root) for folder in sorted(place.iterdir())]
     return [short.get(name, name.split("_")[0]) for name in folders if name in CODES.split()]

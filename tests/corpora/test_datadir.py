@@ -139,6 +139,27 @@ def test_the_command_writes_a_data_directory_and_the_list_of_rejections(tmp_path
     assert DataDir.load(folder).tables["text"]["covost2-en-train-a"] == "Hello, World!"
 
 
+def test_a_translation_left_empty_is_listed_where_it_was_asked_for(tmp_path):
+    clips = [f"{name}.mp3" for name in "abc"]
+    rows = list(zip(clips, ("Hallo!", "...", ""), ["train"] * 3, strict=True))
+    root = trees.covost2(tmp_path, [("s1", clip, "Hello", "1") for clip in clips], {"de": rows})
+    options = ("--corpus", "covost2", "--root", root, "--languages", "en", "--splits", "train")
+    options += ("--output", tmp_path / "data", "--max_rejected", 0.7)
+    folder = tmp_path / "data" / "covost2_train"
+    run(prepare_data, *options, "--target", "de", "--translations", "lower")
+    assert (folder / "text.de").read_text() == "covost2-en-train-a hallo\n"
+    assert DataDir.load(folder).ids == ["covost2-en-train-a"]
+    assert (folder / "rejected.tsv").read_text().splitlines() == [
+        "covost2-en-train-b\tnothing but punctuation in the translation",
+        "covost2-en-train-c\tno translation",
+    ]
+    run(prepare_data, *options, "--target", "de")
+    assert (folder / "text.de").read_text().splitlines()[1] == "covost2-en-train-b ..."
+    run(prepare_data, *options, "--translations", "lower")
+    assert len(DataDir.load(folder).ids) == 3
+    assert not (folder / "rejected.tsv").read_text()
+
+
 def test_a_language_without_any_usable_utterance_is_an_error(tmp_path, capsys):
     root = mixed_tree(tmp_path)
     (root / "cv-corpus-4-2019-12-10" / "en" / "clips" / "a.mp3").unlink()
