@@ -64,7 +64,9 @@ def prepare(
     if not table.is_file():
         raise absent(f"FLEURS' table of '{language}' {split}", [table], VARIABLE)
     label = home.name.split("_")[0] if language == home.name else language
-    texts, _, rejected, notes = read_pairs(table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column])
+    texts, refused, rejected, notes = read_pairs(
+        table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column]
+    )
     clips = _clips(home, split, work, texts)
     records = []
     for name, text in sorted(texts.items()):
@@ -75,6 +77,10 @@ def prepare(
             rejected.append(Rejected(utt_id, reason))
         else:
             records.append(Record(utt_id, utt_id, label, text, audio))
+    # the archives hold recordings that the tables leave out: counted, as none of them was lost
+    unlisted = {path.name for path in clips.glob("[!.]*.wav")} - texts.keys() - refused
+    if unlisted:
+        notes["recordings that are not in the table"] += len(unlisted)
     return Prepared(records, rejected, notes)
 
 

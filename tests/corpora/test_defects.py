@@ -144,6 +144,14 @@ def test_a_path_that_is_there_twice_alike_is_counted(tmp_path, corpus):
     assert prepare(tmp_path, corpus).notes["identical duplicate rows"] == 1
 
 
+@pytest.mark.parametrize("corpus", ["fleurs", "mls"])
+def test_a_broken_line_costs_a_path_that_is_there_again_nothing_but_the_line(tmp_path, corpus):
+    (clip,) = trees.plant(tmp_path, corpus, ["a"])
+    row = trees.LAYOUTS[corpus].row(clip, "a")
+    table = trees.write_rows(tmp_path, corpus, [(*row, "more"), row])
+    assert one_rejected(tmp_path, corpus) == ("wrong number of columns", f"{table}:1")
+
+
 @every
 def test_a_path_with_two_sentences_has_none_and_is_listed(tmp_path, corpus):
     clips = trees.plant(tmp_path, corpus, ["a", "b"])

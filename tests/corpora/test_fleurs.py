@@ -88,6 +88,18 @@ def test_a_folder_that_lacks_recordings_gives_way_to_the_archive(tmp_path, caplo
     assert folders == {partial.parent}  # whole, it is used as it lies
 
 
+def test_recordings_that_the_table_leaves_out_are_counted(tmp_path):
+    root = trees.fleurs(tmp_path, ROWS)
+    members = {f"test/{name}.wav": trees.wav_bytes() for name in (11, 12, 13, 14)}
+    trees.write_tar(archive_of(root), members)
+    rows = [*ROWS, ("1", "14.wav", "too few")]  # whose recording is listed with its line
+    trees.write_table(root / "data/en_us/test.tsv", rows)
+    prepared = prepare(root)
+    assert len(prepared.records) == 2
+    assert prepared.notes == {"recordings that are not in the table": 1}
+    assert by_category(prepared.rejected) == {"wrong number of columns": 1}
+
+
 def test_bad_rows_are_listed(tmp_path):
     rows = [
         *(ROWS[0], ROWS[0], ROWS[1]),
