@@ -91,10 +91,12 @@ def prepare_data(args: argparse.Namespace) -> None:
         folder = args.output / f"{args.corpus}_{split}"
         records: list[Record] = []
         rejected: list[Rejected] = []
+        taken: dict[str, str] = {}  # utterance id -> its language, as it was asked for
         for language in languages:
             prepared = corpus.prepare(args.root, language, split, work, **options)
             kept, lost = _usable(prepared, args)
             _report(folder.name, language, kept, lost, prepared.notes)
+            _refuse_one_language_twice(taken, kept, language)
             records += kept
             rejected += lost
             refusal = _refusal(f"{args.corpus} {split} '{language}'", kept, lost, args.max_rejected)
@@ -107,6 +109,19 @@ def prepare_data(args: argparse.Namespace) -> None:
         data.validate(folder)
         write_rejected(folder / "rejected.tsv", rejected)
         data.save(folder)
+
+
+def _refuse_one_language_twice(
+    taken: dict[str, str], kept: Sequence[Record], language: str
+) -> None:
+    """Note a language's ids; stop where another has them, as FLEURS' en and en_us would."""
+    for record in kept:
+        other = taken.setdefault(record.utt_id, language)
+        if other != language:
+            raise UserError(
+                f"--languages: '{other}' and '{language}' both have utterance {record.utt_id}; "
+                "expected languages without common ids. Leave one of the two out."
+            )
 
 
 def to_data_dir(records: Sequence[Record]) -> DataDir:

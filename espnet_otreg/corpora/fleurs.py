@@ -92,8 +92,13 @@ def has_language(language: str) -> bool:
 
 def full_code(language: str) -> str:
     """Return FLEURS' own code of one of its languages, such as es_419 for es."""
-    first = _code(language).split("_")[0]
-    return next(code for code in CODES.split() if code.split("_")[0] == first)
+    wanted = _code(language)
+    for code in CODES.split():
+        if code == wanted or code.startswith(f"{wanted}_"):
+            return code
+    first = wanted.split("_")[0]
+    known = [code for code in CODES.split() if code.split("_")[0] == first]
+    raise UserError(f"FLEURS has no '{language}'; of that language it has {', '.join(known)}")
 
 
 def languages(root: Path, *, text_column: str = "normalised") -> list[str]:
@@ -112,21 +117,19 @@ def _code(language: str) -> str:
 
 
 def _language_folder(root: Path, language: str) -> Path:
-    """Find the folder of a code such as 'es' (es_419) or 'es_419'."""
+    """Find the folder of a code such as 'es_419', or of 'es', whose region is then completed."""
     places, wanted = _places(root), _code(language)
     for place in places:
         if (place / wanted).is_dir():
             return place / wanted
-        named = sorted(place.glob(f"{wanted.split('_')[0]}_*"))
+        named = sorted(place.glob(f"{wanted}_*"))
         if len(named) == 1:
             return named[0]
         if named:
             codes = ", ".join(path.name for path in named)
             raise UserError(f"FLEURS language '{language}' could be {codes}: name one of them.")
-    looked = [place / f"{wanted}_*" for place in places] or [
-        root / "data",
-        root / "fleurs" / "data",
-    ]
+    name = wanted if "_" in wanted else f"{wanted}_*"
+    looked = [place / name for place in places] or [root / "data", root / "fleurs" / "data"]
     present = [path.name for place in places for path in sorted(place.iterdir()) if path.is_dir()]
     hint = f"Languages present: {' '.join(present)}." if present else ""
     raise absent(f"FLEURS' folder of '{language}'", looked, VARIABLE, hint)

@@ -63,6 +63,17 @@ def test_a_language_that_could_be_two_folders_asks_for_one(tmp_path):
         prepare(tmp_path)
 
 
+@pytest.mark.parametrize("asked", ["en_gb", "en-GB", "es_es"])
+def test_a_region_that_is_absent_is_not_replaced_by_another(tmp_path, asked):
+    for code in ("en_us", "es_419"):
+        trees.fleurs(tmp_path, ROWS, code)
+    code = asked.replace("-", "_").lower()
+    looked = rf"(?s)folder of '{asked}' not found.*data/{code}\n.*present: en_us es_419"
+    with pytest.raises(UserError, match=looked):
+        prepare(tmp_path, asked)
+    assert prepare(tmp_path, "es").records[0].utt_id == "fleurs-es-test-11"
+
+
 def test_unpacked_audio_is_used_as_it_lies(tmp_path):
     root = trees.fleurs(tmp_path, ROWS)
     archive_of(root).unlink()

@@ -7,6 +7,7 @@ import pytest
 
 from espnet_otreg.bin import prepare_data
 from espnet_otreg.corpora import CORPORA, fleurs
+from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 
 
@@ -55,6 +56,14 @@ def test_a_covost2_language_without_split_tables_is_not_there(tmp_path):
     (tmp_path / "cv-corpus-4-2019-12-10/de/clips").mkdir(parents=True)
     assert CORPORA["covost2"].languages(tmp_path) == ["en"]
     assert not CORPORA["covost2"].has_language("nb")
+
+
+def test_one_language_under_two_names_is_refused_before_anything_is_written(tmp_path):
+    trees.plant(tmp_path, "fleurs", ["a", "b"])
+    with pytest.raises(SystemExit, match=r"'en' and 'en_us' both have utterance fleurs-en-test-1;"):
+        run(tmp_path, "fleurs", "en", "en_us")
+    assert not (tmp_path / "data/fleurs_test").exists()
+    assert run(tmp_path, "fleurs", "en", "en") == {"en"}  # one name twice is one language
 
 
 def translated(root):
@@ -109,6 +118,16 @@ def test_a_corpus_lists_its_languages_under_any_of_its_options(tmp_path, corpus)
 @pytest.mark.parametrize("code", ["es", "es_419", "zh", "zh-CN", "sv-SE", "no", "yue", "PT-br"])
 def test_fleurs_knows_short_and_full_codes(code):
     assert fleurs.has_language(code)
+
+
+def test_fleurs_completes_a_code_and_replaces_no_region():
+    for code in fleurs.CODES.split():
+        assert fleurs.full_code(code) == fleurs.full_code(code.split("_")[0]) == code
+    assert [fleurs.full_code(code) for code in ("zh", "no", "sv-SE")] == [
+        *("cmn_hans_cn", "nb_no", "sv_se")
+    ]
+    with pytest.raises(UserError, match="no 'en_gb'; of that language it has en_us"):
+        fleurs.full_code("en_gb")
 
 
 def test_fleurs_has_102_languages_and_gives_them_the_names_other_corpora_use(tmp_path):
