@@ -65,9 +65,10 @@ def has_language(language: str) -> bool:
     return True
 
 
-def languages(root: Path) -> list[str]:
-    """List the languages of all releases present."""
-    return sorted({folder.name for folder in common_voice_folders(root)})
+def languages(root: Path, *, release: str | None = None) -> list[str]:
+    """List the languages of the release asked for, or of all that are present."""
+    folders = common_voice_folders(root)
+    return sorted({path.name for path in folders if release in (None, path.parent.name)})
 
 
 def _language_folder(root: Path, language: str, release: str | None) -> Path:

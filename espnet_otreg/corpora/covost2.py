@@ -11,6 +11,7 @@ Layout, any of::
     ROOT/covost_v2.<language>_<target>.tsv      (or in ROOT/covost2/, or in ROOT/<language>/)
 
 For recognition the targets do not matter: a split is the union over all targets that are present.
+For translation an utterance needs a translation into the target asked for.
 """
 
 import re
@@ -78,11 +79,13 @@ def prepare(
             rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
             continue
         sentence, audio = sentences.found[clip], f"{folder}/{clip}"
+        translation = splits.translations[clip] or None
         reason = fault(sentence.text, clip, audio)
+        if target and not translation:
+            reason = reason or "no translation"
         if reason:
             rejected.append(Rejected(utt_id, reason))
             continue
-        translation = splits.translations[clip] or None
         kept = splits.target if translation else None
         records.append(
             Record(utt_id, sentence.speaker, language, sentence.text, audio, translation, kept)
@@ -95,13 +98,14 @@ def has_language(language: str) -> bool:
     return language in SOURCES.split()
 
 
-def languages(root: Path) -> list[str]:
-    """List the languages with clips and split tables."""
+def languages(root: Path, *, target: str | None = None) -> list[str]:
+    """List the languages with clips and split tables, or with that of the target."""
     with_clips = {folder.name for folder in common_voice_folders(root)}
     return [
         language
         for language in SOURCES.split()
-        if language in with_clips and any(_find_tables(root, language))
+        if language in with_clips
+        and any(target in (None, name) for name, _ in _find_tables(root, language))
     ]
 
 
@@ -173,6 +177,8 @@ def _read_splits(root: Path, language: str, split: str, target: str | None) -> S
             translation = one_line(entry.translation)
             if entry.clip in here and here[entry.clip] == translation:
                 out.notes["identical duplicate rows"] += 1
+            elif entry.clip in here and name != kept:
+                out.notes[f"clips with two translations into {name}, which are not used"] += 1
             elif entry.clip in here:
                 conflicts.add(entry.clip)
                 reason = f"conflicting duplicate: {entry.clip} has two translations"

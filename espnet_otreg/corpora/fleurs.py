@@ -8,12 +8,16 @@ Layout (ROOT may also be the folder above `fleurs/`)::
 
     ROOT/data/<code>/{train,dev,test}.tsv           no header: sentence id, wav name, raw text,
                                                     normalised text, characters, samples, gender
-    ROOT/data/<code>/audio/{train,dev,test}.tar.gz  or unpacked: audio/<split>/*.wav
+    ROOT/data/<code>/audio/{train,dev,test}.tar.gz  or unpacked: audio/<split>/*.wav, used where
+                                                    none of the table's recordings is missing
 
 FLEURS names no speakers, only a gender, and one sentence id has up to three readers. Every
 utterance is therefore its own speaker: nothing is clustered that might be two people.
 """
 
+import logging
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from espnet_otreg.corpora.archive import unpack
@@ -59,9 +63,11 @@ def prepare(
     table = home / f"{split}.tsv"
     if not table.is_file():
         raise absent(f"FLEURS' table of '{language}' {split}", [table], VARIABLE)
-    clips = _clips(home, split, work)
     label = home.name.split("_")[0] if language == home.name else language
-    texts, _, rejected, notes = read_pairs(table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column])
+    texts, refused, rejected, notes = read_pairs(
+        table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column]
+    )
+    clips = _clips(home, split, work, texts)
     records = []
     for name, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, label, split, Path(name).stem)
@@ -71,6 +77,10 @@ def prepare(
             rejected.append(Rejected(utt_id, reason))
         else:
             records.append(Record(utt_id, utt_id, label, text, audio))
+    # the archives hold recordings that the tables leave out: counted, as none of them was lost
+    unlisted = {path.name for path in clips.glob("[!.]*.wav")} - texts.keys() - refused
+    if unlisted:
+        notes["recordings that are not in the table"] += len(unlisted)
     return Prepared(records, rejected, notes)
 
 
@@ -82,12 +92,17 @@ def has_language(language: str) -> bool:
 
 def full_code(language: str) -> str:
     """Return FLEURS' own code of one of its languages, such as es_419 for es."""
-    first = _code(language).split("_")[0]
-    return next(code for code in CODES.split() if code.split("_")[0] == first)
+    wanted = _code(language)
+    for code in CODES.split():
+        if code == wanted or code.startswith(f"{wanted}_"):
+            return code
+    first = wanted.split("_")[0]
+    known = [code for code in CODES.split() if code.split("_")[0] == first]
+    raise UserError(f"FLEURS has no '{language}'; of that language it has {', '.join(known)}")
 
 
-def languages(root: Path) -> list[str]:
-    """List the languages present, by their short codes."""
+def languages(root: Path, *, text_column: str = "normalised") -> list[str]:
+    """List the languages present, by their short codes; all of them have both texts."""
     short = {code: name for name, code in reversed(ALIASES.items())}
     folders = [folder.name for place in _places(root) for folder in sorted(place.iterdir())]
     return [short.get(name, name.split("_")[0]) for name in folders if name in CODES.split()]
@@ -102,31 +117,36 @@ def _code(language: str) -> str:
 
 
 def _language_folder(root: Path, language: str) -> Path:
-    """Find the folder of a code such as 'es' (es_419) or 'es_419'."""
+    """Find the folder of a code such as 'es_419', or of 'es', whose region is then completed."""
     places, wanted = _places(root), _code(language)
     for place in places:
         if (place / wanted).is_dir():
             return place / wanted
-        named = sorted(place.glob(f"{wanted.split('_')[0]}_*"))
+        named = sorted(place.glob(f"{wanted}_*"))
         if len(named) == 1:
             return named[0]
         if named:
             codes = ", ".join(path.name for path in named)
             raise UserError(f"FLEURS language '{language}' could be {codes}: name one of them.")
-    looked = [place / f"{wanted}_*" for place in places] or [
-        root / "data",
-        root / "fleurs" / "data",
-    ]
+    name = wanted if "_" in wanted else f"{wanted}_*"
+    looked = [place / name for place in places] or [root / "data", root / "fleurs" / "data"]
     present = [path.name for place in places for path in sorted(place.iterdir()) if path.is_dir()]
     hint = f"Languages present: {' '.join(present)}." if present else ""
     raise absent(f"FLEURS' folder of '{language}'", looked, VARIABLE, hint)
 
 
-def _clips(home: Path, split: str, work: Path) -> Path:
+def _clips(home: Path, split: str, work: Path, listed: Collection[str]) -> Path:
     """Return the folder of wav files, unpacking the archive unless somebody has done so."""
     folder, archive = home / "audio" / split, home / "audio" / f"{split}.tar.gz"
     if folder.is_dir():
-        return folder
+        present = set(os.listdir(folder))
+        lacking = sorted(name for name in listed if name not in present)
+        if not lacking or not archive.is_file():
+            return folder
+        logging.warning(
+            "%s lacks %d of %d recordings, such as %s: unpacking %s elsewhere instead",
+            *(folder, len(lacking), len(listed), lacking[0], archive),
+        )
     if not archive.is_file():
         raise absent(f"FLEURS' audio of {home.name} {split}", [archive, folder], VARIABLE)
     return unpack(archive, work / home.name / split)

@@ -99,7 +99,7 @@ def _read_chapter(chapter: Path, language: str, split: str, out: Prepared) -> in
             utt_id = make_utt_id(NAME, language, split, clip)
             out.rejected.append(Rejected(utt_id, f"no transcript: {table} is missing"))
         return len(clips)
-    texts, conflicts, rejected, notes = read_lines(table)
+    texts, refused, rejected, notes = read_lines(table)
     out.rejected.extend(rejected)
     out.notes.update(notes)
     for clip, text in sorted(texts.items()):
@@ -111,7 +111,7 @@ def _read_chapter(chapter: Path, language: str, split: str, out: Prepared) -> in
             out.rejected.append(Rejected(utt_id, reason))
         else:
             out.records.append(Record(utt_id, f"{NAME}-{reader}", language, text, audio))
-    for clip in sorted(clips - texts.keys() - conflicts):
+    for clip in sorted(clips - texts.keys() - refused):
         utt_id = make_utt_id(NAME, language, split, clip)
         out.rejected.append(Rejected(utt_id, f"no transcript: {clip} is not in {table}"))
     return len(clips)

@@ -11,6 +11,7 @@ Layout (ROOT may also be the folder above `mls/`; the `_opus` release is the sam
 An id is <speaker>_<book>_<number>.
 """
 
+import os
 from pathlib import Path
 
 from espnet_otreg.corpora.pairs import read_pairs
@@ -41,13 +42,15 @@ EXTENSIONS = ("flac", "opus")
 
 
 def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
-    """List one language and split."""
+    """List one language and split: every transcript, and every recording."""
     if not has_language(language):
         raise UserError(f"MLS has no language '{language}'; it has {', '.join(FOLDERS)}")
     if split not in SPLITS:
         raise UserError(f"MLS has no split '{split}'; its splits are {', '.join(SPLITS)}")
     home = _split_folder(root, language, split)
-    texts, _, rejected, notes = read_pairs(home / "transcripts.txt", 2, 0, 1)
+    table = home / "transcripts.txt"
+    texts, refused, rejected, notes = read_pairs(table, 2, 0, 1)
+    recordings = _recordings(home / "audio")
     records = []
     for clip, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, language, split, clip)
@@ -55,14 +58,17 @@ def prepare(root: Path, language: str, split: str, work: Path) -> Prepared:
         if len(parts) != 3 or Path(clip).name != clip:
             rejected.append(Rejected(utt_id, f"not a <speaker>_<book>_<number> id: {clip}"))
             continue
-        folder = home / "audio" / parts[0] / parts[1]
-        audio = _first_file(folder, clip)
+        path = f"{home}/audio/{parts[0]}/{parts[1]}/{clip}"
         if not text:
             rejected.append(Rejected(utt_id, "empty sentence"))
-        elif audio is None:
-            rejected.append(Rejected(utt_id, f"missing clip: {folder / clip}.{EXTENSIONS[0]}"))
+        elif path not in recordings:
+            rejected.append(Rejected(utt_id, f"missing clip: {path}.{EXTENSIONS[0]}"))
         else:
-            records.append(Record(utt_id, f"{NAME}-{parts[0]}", language, text, str(audio)))
+            audio = f"{path}.{recordings[path]}"
+            records.append(Record(utt_id, f"{NAME}-{parts[0]}", language, text, audio))
+    for clip in sorted({os.path.basename(path) for path in recordings} - texts.keys() - refused):
+        utt_id = make_utt_id(NAME, language, split, clip)
+        rejected.append(Rejected(utt_id, f"no transcript: {clip} is not in {table}"))
     return Prepared(records, rejected, notes)
 
 
@@ -93,9 +99,18 @@ def _split_folder(root: Path, language: str, split: str) -> Path:
     raise absent(f"MLS '{language}' {split} (transcripts.txt and audio/)", looked, VARIABLE)
 
 
-def _first_file(folder: Path, clip: str) -> Path | None:
-    """Return the recording in whichever format is there."""
-    for extension in EXTENSIONS:
-        if (folder / f"{clip}.{extension}").is_file():
-            return folder / f"{clip}.{extension}"
-    return None
+def _recordings(audio: Path) -> dict[str, str]:
+    """Find every recording: its path without the ending, and the ending, FLAC where there are both.
+
+    Listing a folder tells of a whole book at the price of asking after one recording.
+    """
+    found: dict[str, str] = {}
+    for folder in sorted(audio.glob("*/*/")):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, _, extension = entry.name.rpartition(".")
+                # what starts with a dot is what macOS adds to an archive
+                if extension in EXTENSIONS and not stem.startswith(".") and entry.is_file():
+                    path = f"{folder}/{stem}"
+                    found[path] = min(extension, found.get(path, extension), key=EXTENSIONS.index)
+    return found

@@ -5,11 +5,15 @@ or the same name where corpora cut one source (CoVoST-2 is made of Common Voice'
 is shared if two corpora name the same person alike: `client_id` in Common Voice and CoVoST-2, the
 reader's number of LibriVox in LibriSpeech and MLS. A sentence is shared if the transcripts are
 equal; corpora of read sentences have many of those, by design.
+
+A copy at another speed is the clip that it is a copy of. Its content tells nothing, so it is found
+beside the original, in any of the training sets; where none has the original, only a name can tell.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,28 +58,50 @@ def find_shared(
     Returns all shared utterances of the training sets, and a count by (kind, train set, test set)
     where there is anything.
     """
+    for name, data in (*train.items(), *test.items()):
+        _must_be_formatted(name, data)
     shared: list[Shared] = []
     counted: dict[tuple[str, str, str], Count] = {}
     for test_name, test_set in test.items():
+        found: list[Shared] = []
+        tested: dict[tuple[str, str], list[str]] = {}  # (kind, what) -> utterances of the test set
         for train_name, train_set in train.items():
-            _must_be_formatted(train_name, train_set)
-            _must_be_formatted(test_name, test_set)
             for kind, keys in zip(KINDS, _keys(train_set, test_set), strict=True):
                 theirs = _by_key(keys, test_set)
-                found = [
-                    Shared(kind, train_name, utt, test_name, theirs[key][0], key)
-                    for utt in train_set.ids
-                    for key in keys(train_set, utt)
-                    if key in theirs
-                ]
-                if found:
-                    items = {entry.what for entry in found}
-                    ours = {entry.utt_id for entry in found}
-                    also = {utt for item in items for utt in theirs[item]}
-                    place = (kind, train_name, test_name)
-                    counted[place] = Count(len(ours), len(also), len(items))
-                    shared += found
+                for utt in train_set.ids:
+                    key = next((key for key in keys(train_set, utt) if key in theirs), None)
+                    if key is not None:
+                        entry = Shared(kind, train_name, utt, test_name, theirs[key][0], key)
+                        found.append(entry)
+                        tested[kind, key] = theirs[key]
+        found += _other_speeds(found, train)
+        for train_name in train:
+            for kind in KINDS:
+                here = [e for e in found if (e.train_set, e.kind) == (train_name, kind)]
+                if here:
+                    counted[kind, train_name, test_name] = _count(here, tested)
+                    shared += here
     return shared, counted
+
+
+def _other_speeds(found: Iterable[Shared], train: Mapping[str, DataDir]) -> list[Shared]:
+    """Return the copies of shared clips, at any speed and in any training set, not yet found."""
+    clips = {_SPEED.sub("", entry.utt_id): entry for entry in found if entry.kind == "clip"}
+    known = {(entry.train_set, entry.utt_id) for entry in found if entry.kind == "clip"}
+    return [
+        clips[_SPEED.sub("", utt)]._replace(train_set=name, utt_id=utt)
+        for name, data in train.items()
+        for utt in data.ids
+        if (name, utt) not in known and _SPEED.sub("", utt) in clips
+    ]
+
+
+def _count(found: Iterable[Shared], tested: Mapping[tuple[str, str], list[str]]) -> Count:
+    """Count the utterances of either side, and what they share."""
+    ours = {entry.utt_id for entry in found}
+    items = {(entry.kind, entry.what) for entry in found}
+    theirs = {utt for item in items for utt in tested[item]}
+    return Count(len(ours), len(theirs), len(items))
 
 
 Keys = Callable[[DataDir, str], Iterable[str]]
@@ -83,16 +109,16 @@ Keys = Callable[[DataDir, str], Iterable[str]]
 
 def _keys(train: DataDir, test: DataDir) -> tuple[Keys, Keys, Keys]:
     """Return what makes two utterances alike, one function per kind."""
-    lengths = _values(train) & _values(test)
-    sizes = _sizes(train, lengths) & _sizes(test, lengths)
+    # only files of equal length and size can be equal: hardly any has to be read
+    lengths = _lengths(train) & _lengths(test)
+    alike = _extents(train, lengths) & _extents(test, lengths)
 
-    def clips(data: DataDir, utt: str) -> list[str]:
+    def clips(data: DataDir, utt: str) -> Iterator[str]:
         named = _NAMED_CLIP.search(utt)
         if named:
-            return [named[1]]
-        # only files of equal length and size can be equal: hardly any has to be read
-        alike = data.tables["utt2num_samples"][utt] in lengths and _size(data, utt) in sizes
-        return [_digest(_path(data, utt))] if alike else []
+            yield named[1]
+        if _samples(data, utt) in lengths and _extent(data, utt) in alike:
+            yield _digest(_path(data, utt))
 
     return (
         clips,
@@ -103,21 +129,28 @@ def _keys(train: DataDir, test: DataDir) -> tuple[Keys, Keys, Keys]:
 
 def _by_key(keys: Keys, data: DataDir) -> dict[str, list[str]]:
     """Group a set's utterances by what they are compared by."""
-    grouped: dict[str, list[str]] = {}
+    grouped: dict[str, list[str]] = defaultdict(list)
     for utt in data.ids:
         for key in keys(data, utt):
-            grouped.setdefault(key, []).append(utt)
+            grouped[key].append(utt)
     return grouped
 
 
-def _values(data: DataDir) -> set[str]:
+def _lengths(data: DataDir) -> set[str]:
     return set(data.tables["utt2num_samples"].values())
 
 
-def _sizes(data: DataDir, lengths: set[str]) -> set[int]:
-    """Return the sizes of the files that have one of the lengths."""
-    samples = data.tables["utt2num_samples"]
-    return {_size(data, utt) for utt in data.ids if samples[utt] in lengths}
+def _extents(data: DataDir, lengths: set[str]) -> set[tuple[str, int]]:
+    """Return samples and bytes of the recordings that have one of the lengths."""
+    return {_extent(data, utt) for utt in data.ids if _samples(data, utt) in lengths}
+
+
+def _extent(data: DataDir, utt: str) -> tuple[str, int]:
+    return _samples(data, utt), _size(data, utt)
+
+
+def _samples(data: DataDir, utt: str) -> str:
+    return data.tables["utt2num_samples"][utt]
 
 
 def _path(data: DataDir, utt: str) -> Path:

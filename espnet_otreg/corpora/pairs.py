@@ -13,7 +13,7 @@ class Pairs(NamedTuple):
     """The texts, the lines left out, and the count of identical duplicates."""
 
     texts: dict[str, str]
-    conflicts: set[str]  # clips with two different texts
+    refused: set[str]  # clips whose lines are among the rejected
     rejected: list[Rejected]
     notes: Counter[str]
 
@@ -34,10 +34,12 @@ def read_lines(path: Path) -> Pairs:
 
 def _pairs(path: Path, rows: Iterable[Row], clip_at: int, text_at: int) -> Pairs:
     out = Pairs({}, set(), [], Counter())
+    conflicts = set()  # unlike a broken line, two good ones that differ cost the clip its text
     for row in rows:
         where = f"{path}:{row.line}"
         if row.problem:
             out.rejected.append(Rejected(where, row.problem))
+            out.refused.update(field.strip() for field in row.fields[clip_at : clip_at + 1])
             continue
         clip, text = row.fields[clip_at].strip(), one_line(row.fields[text_at])
         if clip not in out.texts:
@@ -45,8 +47,9 @@ def _pairs(path: Path, rows: Iterable[Row], clip_at: int, text_at: int) -> Pairs
         elif out.texts[clip] == text:
             out.notes["identical duplicate rows"] += 1
         else:
-            out.conflicts.add(clip)
+            conflicts.add(clip)
             out.rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
-    for clip in out.conflicts:
+    for clip in conflicts:
         del out.texts[clip]
+    out.refused.update(conflicts)
     return out

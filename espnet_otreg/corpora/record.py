@@ -67,8 +67,8 @@ class Corpus(Protocol):
         """Whether the corpus is in that language at all, downloaded or not."""
 
     @property
-    def languages(self) -> Callable[[Path], list[str]]:
-        """List the languages that lie under root."""
+    def languages(self) -> Callable[..., list[str]]:
+        """List the languages that lie under root: root, and the options as `prepare` takes them."""
 
 
 def fault(text: str, name: str, audio: str) -> str:

@@ -24,7 +24,7 @@ class Row(NamedTuple):
 def read_rows(path: Path, columns: int) -> Iterator[Row]:
     """Yield the rows of a table without header; blank lines are no rows."""
     with open(path, "rb") as stream:
-        yield from _rows(enumerate(stream, start=1), columns)
+        yield from _rows(_lines(stream), columns)
 
 
 def read_named_rows(path: Path, names: Iterable[str]) -> tuple[list[int], Iterator[Row]]:
@@ -33,37 +33,47 @@ def read_named_rows(path: Path, names: Iterable[str]) -> tuple[list[int], Iterat
     header = next(rows, Row(1, [], "the file is empty"))
     if header.problem:
         raise UserError(f"{path}:{header.line}: expected a header line, but {header.problem}")
-    positions = {name.strip(): position for position, name in enumerate(header.fields)}
+    titles = [title.strip() for title in header.fields]
     wanted = list(names)
-    lacking = [name for name in wanted if name not in positions]
+    lacking = [name for name in wanted if name not in titles]
     if lacking:
         raise UserError(
             f"{path}:{header.line}: the header has no column {', '.join(lacking)}; "
-            f"it has: {', '.join(positions)}. Is this the right file?"
+            f"it has: {', '.join(titles)}. Is this the right file?"
         )
-    return [positions[name] for name in wanted], rows
+    for name in wanted:
+        places = [str(place) for place, title in enumerate(titles, start=1) if title == name]
+        if len(places) > 1:
+            raise UserError(
+                f"{path}:{header.line}: expected one column {name}, but columns "
+                f"{' and '.join(places)} have that name. Rename the one that is not meant."
+            )
+    return [titles.index(name) for name in wanted], rows
 
 
 def _table(path: Path) -> Iterator[Row]:
     """Yield the header, then the rows held to its number of columns."""
     with open(path, "rb") as stream:
-        lines = enumerate(stream, start=1)
-        for number, raw in lines:
-            if not raw.strip():
-                continue
-            header = next(_rows([(number, raw)], 0))
+        lines = _lines(stream)
+        for first in lines:
+            header = next(_rows([first], 0))
             yield header
             yield from _rows(lines, len(header.fields))
+
+
+def _lines(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Number the lines; yield those that are not blank, without byte-order mark and line end."""
+    for number, raw in enumerate(stream, start=1):
+        if number == 1:
+            raw = raw.removeprefix(BYTE_ORDER_MARK)
+        raw = raw.removesuffix(b"\n").rstrip(b"\r")
+        if raw.strip():
+            yield number, raw
 
 
 def _rows(lines: Iterable[tuple[int, bytes]], columns: int) -> Iterator[Row]:
     """Split lines; `columns` 0 means any number."""
     for number, raw in lines:
-        if number == 1:
-            raw = raw.removeprefix(BYTE_ORDER_MARK)
-        raw = raw.removesuffix(b"\n").rstrip(b"\r")
-        if not raw.strip():
-            continue
         try:
             fields = raw.decode("utf-8").split("\t")
         except UnicodeDecodeError:

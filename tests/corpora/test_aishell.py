@@ -103,6 +103,7 @@ def test_what_is_absent_or_unknown_is_named(tmp_path):
 def test_stage_1_writes_it_and_the_figure_to_read_is_cer(tmp_path):
     root = trees.aishell(tmp_path / "in", {"train": [A], "test": [C]}, LINES)
     options = ["--corpus", "aishell", "--languages", "zh", "--splits", "train", "test"]
+    options += ["--max_rejected", "0.5"]
     prepare_data.main([*options, "--root", str(root), "--output", str(tmp_path / "data")])
     folder = tmp_path / "data" / "aishell_train"
     assert read_table(folder / "text") == {f"aishell-zh-train-{A}": "而对楼市成交"}

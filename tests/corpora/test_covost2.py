@@ -2,7 +2,7 @@ import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import covost2
-from espnet_otreg.corpora.record import by_category
+from espnet_otreg.corpora.record import Rejected, by_category
 from espnet_otreg.errors import UserError
 
 
@@ -114,6 +114,45 @@ def test_two_translations_of_one_clip_are_a_conflict(tmp_path):
     prepared = prepare(trees.covost2(tmp_path, sentences, {"de": rows}))
     assert list(texts(prepared)) == ["covost2-en-train-b"]
     assert "a.mp3" in prepared.rejected[0].reason
+
+
+def two_targets(root, german, catalan):
+    """Clips a and b, dev; German is given, Catalan too."""
+    tables = {
+        target: [(f"{clip}.mp3", text, "dev") for clip, text in rows]
+        for target, rows in (("de", german), ("ca", catalan))
+    }
+    return trees.covost2(root, [sentence(f"{clip}.mp3", clip) for clip in "ab"], tables)
+
+
+@pytest.mark.parametrize("catalan", [["a", "x"], ["a", "x", "b", ""], ["a", "x", "b", " "]])
+def test_an_utterance_without_the_translation_asked_for_is_listed(tmp_path, catalan):
+    pairs = list(zip(catalan[::2], catalan[1::2], strict=True))
+    root = two_targets(tmp_path, [("a", "A"), ("b", "B")], pairs)
+    prepared = prepare(root, "dev", target="ca")
+    assert [record.translation for record in prepared.records] == ["x"]
+    assert prepared.rejected == [Rejected("covost2-en-dev-b", "no translation")]
+    assert list(texts(prepare(root, "dev")).values()) == ["a", "b"]  # recognition needs none
+
+
+def test_two_translations_into_another_language_cost_no_utterance(tmp_path):
+    root = two_targets(tmp_path, [("a", "A"), ("a", "Ah"), ("b", "B")], [("a", "x"), ("b", "y")])
+    noted = {"clips with two translations into de, which are not used": 1}
+    for prepared in (prepare(root, "dev", target="ca"), prepare(root, "dev")):
+        assert list(texts(prepared).values()) == ["a", "b"]
+        assert prepared.notes == noted
+        assert not prepared.rejected
+    concerned = prepare(root, "dev", target="de")
+    assert list(texts(concerned).values()) == ["b"]
+    assert by_category(concerned.rejected) == {"conflicting duplicate": 1}
+
+
+def test_two_splits_of_a_clip_are_an_error_whatever_the_target(tmp_path):
+    root = two_targets(tmp_path, [("a", "A")], [("a", "x"), ("b", "y")])
+    rows = [("a.mp3", "A", "dev"), ("a.mp3", "A", "test")]
+    trees.write_table(root / "covost_v2.en_de.tsv", [trees.SPLIT, *rows])
+    with pytest.raises(UserError, match=r"a\.mp3 is in split"):
+        prepare(root, "dev", target="ca")
 
 
 def test_every_clip_of_a_split_is_either_used_or_listed(tmp_path):

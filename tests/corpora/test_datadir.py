@@ -128,6 +128,7 @@ def mixed_tree(root):
 def test_the_command_writes_a_data_directory_and_the_list_of_rejections(tmp_path):
     root = mixed_tree(tmp_path)
     options = ("--corpus", "covost2", "--root", root, "--languages", "en", "--splits", "train")
+    options += ("--max_rejected", 0.5)
     run(prepare_data, *options, "--output", tmp_path / "data")
     folder = tmp_path / "data" / "covost2_train"
     assert (folder / "text").read_text() == "covost2-en-train-a hello world\n"
@@ -136,6 +137,27 @@ def test_the_command_writes_a_data_directory_and_the_list_of_rejections(tmp_path
     assert (folder / "rejected.tsv").read_text() == "covost2-en-train-b\tnothing but punctuation\n"
     run(prepare_data, *options, "--output", tmp_path / "data", "--text", "raw")
     assert DataDir.load(folder).tables["text"]["covost2-en-train-a"] == "Hello, World!"
+
+
+def test_a_translation_left_empty_is_listed_where_it_was_asked_for(tmp_path):
+    clips = [f"{name}.mp3" for name in "abc"]
+    rows = list(zip(clips, ("Hallo!", "...", ""), ["train"] * 3, strict=True))
+    root = trees.covost2(tmp_path, [("s1", clip, "Hello", "1") for clip in clips], {"de": rows})
+    options = ("--corpus", "covost2", "--root", root, "--languages", "en", "--splits", "train")
+    options += ("--output", tmp_path / "data", "--max_rejected", 0.7)
+    folder = tmp_path / "data" / "covost2_train"
+    run(prepare_data, *options, "--target", "de", "--translations", "lower")
+    assert (folder / "text.de").read_text() == "covost2-en-train-a hallo\n"
+    assert DataDir.load(folder).ids == ["covost2-en-train-a"]
+    assert (folder / "rejected.tsv").read_text().splitlines() == [
+        "covost2-en-train-b\tnothing but punctuation in the translation",
+        "covost2-en-train-c\tno translation",
+    ]
+    run(prepare_data, *options, "--target", "de")
+    assert (folder / "text.de").read_text().splitlines()[1] == "covost2-en-train-b ..."
+    run(prepare_data, *options, "--translations", "lower")
+    assert len(DataDir.load(folder).ids) == 3
+    assert not (folder / "rejected.tsv").read_text()
 
 
 def test_a_language_without_any_usable_utterance_is_an_error(tmp_path, capsys):
@@ -150,6 +172,46 @@ def test_a_language_without_any_usable_utterance_is_an_error(tmp_path, capsys):
         )
     assert len((output / "covost2_train" / "rejected.tsv").read_text().splitlines()) == 2
     assert not (output / "covost2_train" / "wav.scp").exists()
+
+
+def prepare_mls(root, *options):
+    command = ("--corpus", "mls", "--root", root, "--splits", "test", "--output", root / "data")
+    run(prepare_data, *command, *options)
+
+
+def test_a_split_of_which_too_much_is_rejected_is_refused_with_counts_and_the_list(tmp_path):
+    clips = trees.plant(tmp_path, "mls", [" ", *"abcdefghi"])
+    prepare_mls(tmp_path, "--languages", "fr")  # one of ten is the share allowed
+    folder = tmp_path / "data" / "mls_test"
+    assert len(DataDir.load(folder).ids) == 9
+    clips[4].unlink()
+    with pytest.raises(SystemExit) as stop:
+        prepare_mls(tmp_path, "--languages", "fr")
+    for part in (
+        "2 of 10 utterances of mls test 'fr' cannot be used",
+        "missing clip (1)",
+        "empty sentence (1)",
+        "--max_rejected allows a share of 0.1",
+        str(folder / "rejected.tsv"),
+    ):
+        assert part in str(stop.value)
+    assert len((folder / "rejected.tsv").read_text().splitlines()) == 2
+    assert not (folder / "wav.scp").exists()  # the tables of the run before it are no longer right
+    prepare_mls(tmp_path, "--languages", "fr", "--max_rejected", 0.2)
+    assert len(DataDir.load(folder).ids) == 8
+    with pytest.raises(SystemExit, match=r"--max_rejected 2: expected a share from 0 to 1"):
+        prepare_mls(tmp_path, "--languages", "fr", "--max_rejected", 2)
+
+
+def test_the_share_of_rejected_utterances_is_that_of_one_language_alone(tmp_path):
+    trees.plant(tmp_path, "mls", "abcdefghijklmnopqrstuvwxyz")
+    table = tmp_path / "mls_german/test/transcripts.txt"
+    trees.write_table(table, [("1_2_3", "ja"), ("1_2_4", "nein")])
+    trees.write_audio(table.parent / "audio/1/2/1_2_3.flac")  # 1 of 28, but 1 of 2 in German
+    with pytest.raises(
+        SystemExit, match=r"1 of 2 utterances of mls test 'de' .*missing clip \(1\)"
+    ):
+        prepare_mls(tmp_path, "--languages", "fr", "de")
 
 
 def test_an_option_of_another_corpus_or_an_absent_root_is_an_error(tmp_path):

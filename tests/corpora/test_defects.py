@@ -102,6 +102,24 @@ def test_line_ends_and_byte_order_marks_do_not_matter(tmp_path, corpus, ends):
 
 
 @every
+@pytest.mark.parametrize("start", ["\ufeff\n", "\ufeff\r\n", "\n \n"])
+def test_blank_lines_at_the_start_do_not_matter_with_a_byte_order_mark_or_without(
+    tmp_path, corpus, start
+):
+    trees.plant(tmp_path, corpus, ["a", "b"], start=start)
+    assert texts(tmp_path, corpus) == ["a", "b"]
+
+
+@pytest.mark.parametrize("corpus", WITH_HEADER)
+@pytest.mark.parametrize("content", ["", "\ufeff", "\ufeff\r\n"])
+def test_a_table_of_nothing_but_blank_lines_is_an_error_that_names_it(tmp_path, corpus, content):
+    trees.plant(tmp_path, corpus, ["a"])
+    table = trees.write_table(trees.LAYOUTS[corpus].table(tmp_path), [], start=content)
+    with pytest.raises(UserError, match=rf"{table.name}:1: .* header line, but the file is empty"):
+        prepare(tmp_path, corpus)
+
+
+@every
 def test_text_is_composed(tmp_path, corpus):
     trees.plant(tmp_path, corpus, [unicodedata.normalize("NFD", "é한")])
     assert texts(tmp_path, corpus) == ["é한"]
@@ -126,6 +144,20 @@ def test_a_header_without_a_needed_column_names_file_line_and_column(tmp_path, c
         prepare(tmp_path, corpus)
 
 
+@pytest.mark.parametrize("corpus", WITH_HEADER)
+def test_a_header_that_names_a_needed_column_twice_names_file_line_and_columns(tmp_path, corpus):
+    (clip,) = trees.plant(tmp_path, corpus, ["a"])
+    row = trees.LAYOUTS[corpus].row(clip, "a")
+    header = (*trees.LAYOUTS[corpus].header, "age", "age")  # which nobody needs
+    table = trees.LAYOUTS[corpus].table(tmp_path)
+    trees.write_table(table, [header, (*row, "", "")])
+    assert texts(tmp_path, corpus) == ["a"]
+    trees.write_table(table, [(*trees.LAYOUTS[corpus].header, "sentence "), (*row, "b")])
+    message = rf"{table.name}:1: expected one column sentence, but columns 3 and 5 have that name"
+    with pytest.raises(UserError, match=message):
+        prepare(tmp_path, corpus)
+
+
 @pytest.mark.parametrize("corpus", ["fleurs", "mls"])
 def test_a_column_too_many_is_listed_where_columns_have_no_names(tmp_path, corpus):
     clips = trees.plant(tmp_path, corpus, ["a", "b"])
@@ -142,6 +174,14 @@ def test_a_path_that_is_there_twice_alike_is_counted(tmp_path, corpus):
     trees.write_rows(tmp_path, corpus, [row, row])
     assert texts(tmp_path, corpus) == ["a"]
     assert prepare(tmp_path, corpus).notes["identical duplicate rows"] == 1
+
+
+@pytest.mark.parametrize("corpus", ["fleurs", "mls"])
+def test_a_broken_line_costs_a_path_that_is_there_again_nothing_but_the_line(tmp_path, corpus):
+    (clip,) = trees.plant(tmp_path, corpus, ["a"])
+    row = trees.LAYOUTS[corpus].row(clip, "a")
+    table = trees.write_rows(tmp_path, corpus, [(*row, "more"), row])
+    assert one_rejected(tmp_path, corpus) == ("wrong number of columns", f"{table}:1")
 
 
 @every

@@ -1,3 +1,4 @@
+import logging
 import tarfile
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_a_language_that_could_be_two_folders_asks_for_one(tmp_path):
         prepare(tmp_path)
 
 
+@pytest.mark.parametrize("asked", ["en_gb", "en-GB", "es_es"])
+def test_a_region_that_is_absent_is_not_replaced_by_another(tmp_path, asked):
+    for code in ("en_us", "es_419"):
+        trees.fleurs(tmp_path, ROWS, code)
+    code = asked.replace("-", "_").lower()
+    looked = rf"(?s)folder of '{asked}' not found.*data/{code}\n.*present: en_us es_419"
+    with pytest.raises(UserError, match=looked):
+        prepare(tmp_path, asked)
+    assert prepare(tmp_path, "es").records[0].utt_id == "fleurs-es-test-11"
+
+
 def test_unpacked_audio_is_used_as_it_lies(tmp_path):
     root = trees.fleurs(tmp_path, ROWS)
     archive_of(root).unlink()
@@ -69,6 +81,34 @@ def test_unpacked_audio_is_used_as_it_lies(tmp_path):
     prepared = prepare(root)
     assert [record.utt_id for record in prepared.records] == ["fleurs-en-test-11"]
     assert by_category(prepared.rejected) == {"missing clip": 1}
+
+
+def test_a_folder_that_lacks_recordings_gives_way_to_the_archive(tmp_path, caplog):
+    root = trees.fleurs(tmp_path, ROWS)
+    partial = trees.write_audio(root / "data/en_us/audio/test/11.wav")
+    with caplog.at_level(logging.WARNING):
+        prepared = prepare(root)
+    assert [Path(record.audio).read_bytes() for record in prepared.records] == [
+        trees.wav_bytes()
+    ] * 2
+    assert not prepared.rejected
+    assert f"{partial.parent} lacks 1 of 2 recordings, such as 12.wav" in caplog.text
+    assert str(archive_of(root)) in caplog.text
+    trees.write_audio(partial.with_name("12.wav"))
+    folders = {Path(record.audio).parent for record in prepare(root).records}
+    assert folders == {partial.parent}  # whole, it is used as it lies
+
+
+def test_recordings_that_the_table_leaves_out_are_counted(tmp_path):
+    root = trees.fleurs(tmp_path, ROWS)
+    members = {f"test/{name}.wav": trees.wav_bytes() for name in (11, 12, 13, 14)}
+    trees.write_tar(archive_of(root), members)
+    rows = [*ROWS, ("1", "14.wav", "too few")]  # whose recording is listed with its line
+    trees.write_table(root / "data/en_us/test.tsv", rows)
+    prepared = prepare(root)
+    assert len(prepared.records) == 2
+    assert prepared.notes == {"recordings that are not in the table": 1}
+    assert by_category(prepared.rejected) == {"wrong number of columns": 1}
 
 
 def test_bad_rows_are_listed(tmp_path):

@@ -55,6 +55,30 @@ def test_every_line_is_used_or_listed(tmp_path):
     }
 
 
+def test_a_recording_without_transcript_is_listed(tmp_path):
+    rows = [("1_2_3", "a"), ("1_2_4", "b"), ("1_2_5", "c", "d"), ("1_2_6", "e")]
+    root = tree(tmp_path, rows)
+    table = root / "mls_french/dev/transcripts.txt"
+    trees.write_table(table, rows[:1] + rows[2:3])  # cut short, with a broken line
+    hidden = root / "mls_french/dev/audio/1/2/._1_2_3.flac"
+    hidden.write_bytes(b"x")
+    prepared = prepare(root)
+    assert [record.text for record in prepared.records] == ["a"]
+    assert {entry.where: entry.reason for entry in prepared.rejected} == {
+        f"{table}:2": "wrong number of columns: 3 instead of 2",
+        "mls-fr-dev-1_2_4": f"no transcript: 1_2_4 is not in {table}",
+        "mls-fr-dev-1_2_6": f"no transcript: 1_2_6 is not in {table}",
+    }
+
+
+def test_of_two_formats_of_a_recording_flac_is_read_and_none_is_listed(tmp_path):
+    for extension in ("opus", "flac"):
+        tree(tmp_path, [("1_2_3", "a")], extension)
+    prepared = prepare(tmp_path)
+    assert [Path(record.audio).suffix for record in prepared.records] == [".flac"]
+    assert not prepared.rejected
+
+
 def test_an_absent_or_unknown_language_is_a_clear_error(tmp_path):
     with pytest.raises(UserError, match=r"(?s)MLS 'fr' dev .*mls_french.*Set MLS in db.sh"):
         prepare(tmp_path)

@@ -6,7 +6,7 @@ import corpus_trees as trees
 import numpy as np
 import pytest
 
-from espnet_otreg.bin import check_overlap, format_audio
+from espnet_otreg.bin import check_overlap, filter_data, format_audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.overlap import find_shared, person
 from espnet_otreg.errors import UserError
@@ -85,6 +85,34 @@ def test_recordings_that_differ_in_length_or_size_are_never_read(tmp_path, monke
     assert shared(train, test)[0] == set()
 
 
+def test_named_clips_of_equal_content_and_different_names_are_found(tmp_path):
+    """Common Voice's names are compared, and where they differ the recordings are."""
+    names = [f"covost2-en-train-common_voice_en_{number}" for number in (1, 2, 3)]
+    train = make_set(tmp_path / "train", zip(names, "pqr", "abc", (1, 2, 3), strict=True))
+    tested = [f"commonvoice-en-test-common_voice_en_{number}" for number in (1, 8, 9)]
+    test = make_set(tmp_path / "test", zip(tested, "stu", "def", (1, 2, 7), strict=True))
+    found, counted = shared(train, test)
+    assert found == {("clip", names[0], tested[0]), ("clip", names[1], tested[1])}
+    assert counted == {("clip", "train", "test"): (2, 2, 2)}  # each once, though the first is both
+
+
+@pytest.mark.parametrize("name", ["fleurs-en-{}-11", "covost2-en-{}-common_voice_en_1"])
+def test_every_speed_of_a_shared_clip_is_found_in_any_training_set(tmp_path, name):
+    utt, other = name.format("train"), "mls-en-train-1_2_3"
+    train = [(utt, "p", "a", 1), (f"sp0.9-{utt}", "sp0.9-p", "a", 2), (other, "q", "b", 3)]
+    faster = [(f"sp1.1-{utt}", "sp1.1-p", "a", 4), (f"sp1.1-{other}", "sp1.1-q", "b", 5)]
+    sets = {
+        folder.name: DataDir.load(folder)
+        for folder in (make_set(tmp_path / "x", train), make_set(tmp_path / "y", faster))
+    }
+    test = DataDir.load(make_set(tmp_path / "t", [(name.format("test"), "r", "c", 1)]))
+    found, counted = find_shared(sets, {"t": test})
+    copies = {("x", utt), ("x", f"sp0.9-{utt}"), ("y", f"sp1.1-{utt}")}
+    assert {(entry.train_set, entry.utt_id) for entry in found} == copies
+    assert len(found) == 3
+    assert counted == {("clip", "x", "t"): (2, 1, 1), ("clip", "y", "t"): (1, 1, 1)}
+
+
 def test_an_empty_transcript_is_no_shared_sentence(tmp_path):
     train = make_set(tmp_path / "train", [("x-1", "p", "", 1)])
     test = make_set(tmp_path / "test", [("y-1", "r", "", 2)])
@@ -122,6 +150,27 @@ def test_dropping_leaves_the_training_utterances_that_share_nothing(tmp_path, se
     assert f"{TRAIN[0][0]}\tclip is in b_test: as {TEST[0][0]}\n" in rejected
     assert DataDir.load(sets[0]).ids == [row[0] for row in TRAIN]  # what came in is untouched
     check(tmp_path, (output / "a_train", sets[1]))  # and passes now
+
+
+def test_dropping_leaves_no_copy_of_a_shared_clip_at_another_speed(tmp_path):
+    """Through the commands that make the copies, as the recipe runs them."""
+    clips = {"train": {}, "test": {}}
+    for name, utt, seed in (("train", "x-11", 1), ("train", "y-12", 2), ("test", "z-91", 1)):
+        signal = np.random.default_rng(seed).normal(scale=0.1, size=8000)
+        clips[name][utt] = trees.write_audio(tmp_path / "audio" / f"{utt}.wav", signal)
+    for name, there in clips.items():
+        trees.data_dir(tmp_path / "data" / name, there)
+    formatted = {"train": ("train", "1.0"), "fast": ("train", "1.1"), "test": ("test", "1.0")}
+    for output, (name, speed) in formatted.items():
+        where = ["--input", str(tmp_path / "data" / name), "--output", str(tmp_path / output)]
+        format_audio.main([*where, "--speed", speed, "--nj", "1"])
+    joined = tmp_path / "joined/train"
+    sources = [str(tmp_path / "train"), str(tmp_path / "fast")]
+    filter_data.main(["--input", *sources, "--output", str(joined)])
+    _, output = check(tmp_path, (joined, tmp_path / "test"), "--overlap", "drop")
+    assert DataDir.load(output / "train").ids == ["sp1.1-y-12", "y-12"]
+    rejected = (output / "train/rejected.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in rejected] == ["sp1.1-x-11", "x-11"]
 
 
 def test_sentences_are_dropped_or_refused_only_where_asked(tmp_path, sets):
