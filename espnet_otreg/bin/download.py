@@ -4,8 +4,9 @@
     python -m espnet_otreg.bin.download --corpus mls --root DIR --parts fr es_opus
     python -m espnet_otreg.bin.download --corpus fleurs --root DIR --parts en es fr
 
-Interrupted, the same command goes on where it stopped. For corpora without a public link it says
-what to fetch and where to put it.
+Interrupted, the same command goes on where it stopped. What is already there is not fetched again:
+the file or mark that says so is named, and to be removed if it is wrong. For corpora without a
+public link it says what to fetch and where to put it.
 """
 
 import argparse
@@ -49,9 +50,16 @@ def fetch_parts(args: argparse.Namespace) -> None:
     server = (args.server or SERVERS[args.corpus]).rstrip("/")
     parts = " ".join(args.parts).split() or [""]  # none asked for: the error lists what there is
     wanted = [source for part in parts for source in sources(args.corpus, part, server)]
+    kept = 0
     for source in wanted:
-        new = download(source, args.root)
-        logging.info("%s: %s", source.target, "done" if new else "already there")
+        found = download(source, args.root)
+        if found:
+            logging.info("%s: already there, says %s", source.target, found)
+        else:
+            logging.info("%s: done", source.target)
+        kept += found is not None
+    if kept:
+        logging.info("to fetch again what is already there, remove the file named and run again")
     logging.info("set %s=%s in db.sh", variable, args.root)
 
 

@@ -2,7 +2,8 @@
 
 Parallel and resumable: what an interrupted run finished is not done again. Recordings that cannot
 be used are listed in OUTPUT/rejected.tsv with the reason. OUTPUT/manifest.jsonl is the same tables
-for other toolkits.
+for other toolkits. A run that made recordings compares all of them with the tables at the end; what
+does not agree is listed in OUTPUT/mismatches.tsv and made anew by the next run.
 """
 
 import argparse
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.corpora.datadir import DataDir
-from espnet_otreg.corpora.format_set import FORMATS, Formatted, Settings, format_set
-from espnet_otreg.corpora.manifest import check_manifest, is_current, write_manifest
-from espnet_otreg.corpora.record import by_category, counts, write_rejected
+from espnet_otreg.corpora.format_set import FORMATS, Formatted, Settings, forget, format_set
+from espnet_otreg.corpora.manifest import is_current, write_manifest, wrong_lines
+from espnet_otreg.corpora.record import Rejected, by_category, counts, write_rejected
+from espnet_otreg.corpora.validate import refuse_mismatches, wrong_recordings
 from espnet_otreg.errors import UserError
 
 
@@ -46,6 +48,11 @@ def get_parser() -> argparse.ArgumentParser:
         default=0.1,
         help="share of unusable recordings from which on the set is refused",
     )
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="compare the recordings with the tables even if none is new",
+    )
     return parser
 
 
@@ -72,10 +79,21 @@ def format_audio(args: argparse.Namespace) -> None:
             f"({counts(by_category(result.rejected))}); --max_rejected allows a share of "
             f"{args.max_rejected:g}. Each one is in {args.output / 'rejected.tsv'}."
         )
-    if not is_current(args.output, result.data, args.fs):
-        write_manifest(args.output, result.data, args.fs)
-        check_manifest(args.output, result.data, args.fs)
+    _verify(args, settings, result)
     result.data.save(args.output)
+
+
+def _verify(args: argparse.Namespace, settings: Settings, result: Formatted) -> None:
+    """Write the manifest, and compare it and the recordings with the tables."""
+    folder, data = args.output, result.data
+    problems: list[Rejected] = []
+    if args.validate or len(data.tables["wav.scp"]) > result.reused:
+        problems += wrong_recordings(folder, data, args.fs, args.nj)
+        forget(folder, settings, problems)
+    if not is_current(folder, data, args.fs):
+        write_manifest(folder, data, args.fs)
+        problems += wrong_lines(folder, data, args.fs)
+    refuse_mismatches(folder, problems)
 
 
 def _check(args: argparse.Namespace) -> None:

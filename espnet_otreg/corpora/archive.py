@@ -37,8 +37,9 @@ def unpack(archive: Path, folder: Path) -> Path:
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
-            f"{archive} is damaged or was cut short ({error}). Fetch it again; its size is now "
-            f"{stat.st_size} bytes."
+            f"{archive} is damaged or was cut short ({error}); its size is {stat.st_size} bytes. "
+            "Remove it, and its mark in .downloaded if there is one, for what is there is not "
+            "fetched again; then fetch it again."
         ) from error
     if folder.is_dir():  # unpacked from an archive that has been replaced since
         shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """One recording: decode, mix down, resample, and encode as 16 bit."""
 
+import contextlib
 import io
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +9,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from espnet_otreg.corpora.truncation import cut_short
+from espnet_otreg.corpora import mpeg
+from espnet_otreg.corpora.truncation import look_at_end
 from espnet_otreg.errors import UserError
 
 FULL_SCALE = 32768  # so that 16-bit sources at the right rate come back bit for bit
+SPARE = 3  # MP3 frames that decoders may withhold: their delay, and what fills the last frame
 
 
 class BadAudio(Exception):
@@ -66,14 +69,36 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             raise BadAudio(f"missing: {path}")
         if not path.stat().st_size:
             raise BadAudio(f"empty: 0 bytes in {path}")
-        missing = cut_short(path)
+        missing, walked = look_at_end(path)
         if missing:
             raise BadAudio(f"truncated: {missing} in {path}")
-        signal, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        signal, rate = _read_mp3(path, walked) if walked else _read(str(path))
     except (soundfile.SoundFileError, OSError, MemoryError) as error:
         raise BadAudio(f"unreadable: {path}: {error}") from error
     if not len(signal):
         raise BadAudio(f"empty: 0 samples in {path}")
+    if walked and _falls_short(signal, walked):
+        raise BadAudio(
+            f"incompletely decoded: {len(signal)} of {walked.samples} samples of {path}; convert "
+            "it to FLAC or WAV"
+        )
     if not np.isfinite(signal).all():
         raise BadAudio(f"not a number: NaN or Inf samples in {path}")
     return signal, rate
+
+
+def _read(file: str | io.BytesIO) -> tuple[np.ndarray, int]:
+    return soundfile.read(file, dtype="float32", always_2d=True)
+
+
+def _read_mp3(path: Path, walked: mpeg.Walk) -> tuple[np.ndarray, int]:
+    """Decode an MP3 whose length the decoder guesses; where it guesses wrong, tell it."""
+    with contextlib.suppress(soundfile.SoundFileError):  # it went on into what follows the frames
+        signal, rate = _read(str(path))
+        if not _falls_short(signal, walked):
+            return signal, rate
+    return _read(io.BytesIO(mpeg.with_count(path.read_bytes(), walked)))
+
+
+def _falls_short(signal: np.ndarray, walked: mpeg.Walk) -> bool:
+    return len(signal) < walked.samples - SPARE * walked.per_frame

@@ -1,7 +1,7 @@
-"""Fetching corpora that have public links: streamed, resumed by HTTP Range, checked, unpacked.
+"""Fetching corpora that have public links: resumed, checked, unpacked.
 
-A file grows in `<name>.partial` and gets its name when all of it is there. Archives are unpacked
-beside the corpus and moved into it when their last byte has been checked.
+Archives are unpacked beside the corpus and moved into it when their last byte has been checked. A
+mark then says that they need not be fetched again, as long as their folder is there.
 """
 
 import gzip
@@ -9,17 +9,16 @@ import hashlib
 import os
 import shutil
 import tarfile
-import urllib.error
 import urllib.request
 import zlib
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_otreg.corpora import fleurs, librispeech, mls
+from espnet_otreg.corpora.fetch import fetch
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
-from espnet_otreg.progress import progress
 
 SERVERS = {
     "librispeech": "https://www.openslr.org/resources/12",
@@ -47,22 +46,22 @@ class Source(NamedTuple):
 
     url: str
     target: str  # under root
-    archive: bool  # to be unpacked into root
+    folder: str = ""  # under root, that an archive unpacks to; empty: it stays as it is
 
 
 def sources(corpus: str, part: str, server: str) -> list[Source]:
     """List the files of a part: a LibriSpeech part's name, elsewhere a language."""
     if corpus == "librispeech" and librispeech.PARTS.get(part) == (part,):
-        return [Source(f"{server}/{part}.tar.gz", f"{part}.tar.gz", True)]
+        return [Source(f"{server}/{part}.tar.gz", f"{part}.tar.gz", f"LibriSpeech/{part}")]
     if corpus == "mls" and mls.has_language(part.removesuffix("_opus")):
         code = part.removesuffix("_opus")
-        name = f"mls_{mls.FOLDERS[code]}{part.removeprefix(code)}.tar.gz"
-        return [Source(f"{server}/{name}", name, True)]
+        home = f"mls_{mls.FOLDERS[code]}{part.removeprefix(code)}"
+        return [Source(f"{server}/{home}.tar.gz", f"{home}.tar.gz", home)]
     if corpus == "fleurs" and fleurs.has_language(part):
         home = f"data/{fleurs.full_code(part)}"
         names = [f"{home}/{split}.tsv" for split in fleurs.SPLITS]
         names += [f"{home}/audio/{split}.tar.gz" for split in fleurs.SPLITS]
-        return [Source(f"{server}/{name}", name, False) for name in names]
+        return [Source(f"{server}/{name}", name) for name in names]
     known = {
         "librispeech": " ".join(part for part, of in librispeech.PARTS.items() if of == (part,)),
         "mls": f"{' '.join(mls.FOLDERS)}, each also as <language>_opus, which is smaller",
@@ -71,66 +70,28 @@ def sources(corpus: str, part: str, server: str) -> list[Source]:
     raise UserError(f"--parts: {corpus} has no part '{part}'; it has: {known[corpus]}")
 
 
-def download(source: Source, root: Path) -> bool:
-    """Fetch one file, and unpack it if it is an archive; False if that was done before."""
+def download(source: Source, root: Path) -> Path | None:
+    """Fetch one file, and unpack it if it is an archive; return what says that this was done."""
     target, mark = root / source.target, root / MARKS / source.target
-    if mark.is_file() or (target.is_file() and not source.archive):
-        return False
+    if source.folder:
+        if mark.is_file() and (root / source.folder).is_dir():
+            return mark
+    elif target.is_file():
+        return target
     if not target.is_file():
         fetch(source.url, target)
-    if source.archive:
+    if source.folder:
+        mark.unlink(missing_ok=True)  # of what has been removed since
         _check_sum(source.url, target)
         unpack_into(target, root)
+        if not (root / source.folder).is_dir():
+            raise UserError(
+                f"{target} is unpacked and holds no {source.folder}: it is another archive. Look "
+                f"what {source.url} is, and fetch the right one by hand."
+            )
         write_lines(mark, [f"{source.url} {target.stat().st_size}"])
         target.unlink()
-    return True
-
-
-def fetch(url: str, path: Path) -> None:
-    """Stream a file; what an earlier try left of it is not fetched again."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    have = partial.stat().st_size if partial.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            if response.status != 206:  # the server does not know Range: from the beginning
-                have = 0
-            length = response.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            size = _copy(response, partial, have, total)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send, or what we have is of another file
-            size = total = have
-            if error.headers.get("Content-Range", "").rpartition("/")[2] != str(have):
-                partial.unlink()
-                raise UserError(f"{url} has changed since {partial} was begun: run again") from None
-        else:
-            raise UserError(
-                f"{url} cannot be fetched: the server says {error.code} {error.reason}. If the "
-                "file has moved, name its new folder with --server, or fetch it by hand."
-            ) from None
-    except (OSError, HTTPException) as error:
-        raise UserError(
-            f"{url} cannot be fetched ({error}). What has come is kept in {partial}; the same "
-            "command goes on from there."
-        ) from error
-    if total is not None and size != total:
-        raise UserError(
-            f"{url} was cut short: {size} of {total} bytes have come. They are kept; the same "
-            "command goes on from there."
-        )
-    os.replace(partial, path)
-
-
-def _copy(response: HTTPResponse, partial: Path, have: int, total: int | None) -> int:
-    """Append a response to the file; return how long it is then."""
-    fetching = progress(partial.stem, "B", total, initial=have, unit_scale=True)
-    with open(partial, "ab" if have else "wb") as stream, fetching as bar:
-        while block := response.read(_BLOCK):
-            stream.write(block)
-            bar.update(len(block))
-        return stream.tell()
+    return None
 
 
 def _check_sum(url: str, path: Path) -> None:

@@ -8,7 +8,7 @@ held one clip per worker at a time; of the others only table lines are in memory
 import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +90,12 @@ def format_set(data: DataDir, output: Path, settings: Settings, nj: int = 1) -> 
                 else:
                     samples[outcome.utt_id] = outcome.samples
     return Formatted(_tables(data, output, settings, samples), rejected, notes, reused)
+
+
+def forget(output: Path, settings: Settings, wrong: Iterable[Rejected]) -> None:
+    """Note that recordings turned out wrong: the next run makes them anew."""
+    outcomes = [Outcome(utt, "", "", 0, 0, [], reason) for utt, reason in wrong]
+    Journal(output / JOURNAL, settings._asdict()).append(outcomes)
 
 
 def format_batch(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:

@@ -14,8 +14,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from espnet_otreg.corpora.datadir import SHOWN, DataDir
-from espnet_otreg.errors import UserError
+from espnet_otreg.corpora.datadir import DataDir
+from espnet_otreg.corpora.record import Rejected
 from espnet_otreg.files import write_lines
 
 MANIFEST = "manifest.jsonl"
@@ -36,23 +36,14 @@ def is_current(folder: Path, data: DataDir, fs: int) -> bool:
         return all(expected is not None and line == f"{expected}\n" for line, expected in pairs)
 
 
-def check_manifest(folder: Path, data: DataDir, fs: int) -> None:
-    """Stop when the manifest says anything else than the tables, or names an absent recording."""
-    problems = list(_mismatches(folder, data, fs))
-    if problems:
-        shown = [*problems[:SHOWN], *(["..."] if len(problems) > SHOWN else [])]
-        listed = "\n".join(f"  {problem}" for problem in shown)
-        raise UserError(
-            f"{len(problems)} line(s) of {folder / MANIFEST} disagree with the tables beside it; "
-            f"format the set again.\n{listed}"
-        )
+def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
+    """Yield every line that says anything else than the tables, or names an absent recording.
 
-
-def _mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
-    """Yield every line that is not as it should be; a line of each side is in memory at a time."""
+    A line of each side is in memory at a time.
+    """
     path = folder / MANIFEST
     if not path.is_file():
-        yield f"{path} is missing"
+        yield Rejected(str(path), "missing")
         return
     with open(path, encoding="utf-8") as stream:
         pairs = zip_longest(stream, _entries(folder, data, fs))
@@ -61,7 +52,7 @@ def _mismatches(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
             if not problem and not os.path.isfile(f"{folder}/{expected['audio_filepath']}"):
                 problem = f"{expected['audio_filepath']} is missing"
             if problem:
-                yield f"{path}:{number}: {problem}"
+                yield Rejected(f"{path}:{number}", problem)
 
 
 def _lines(folder: Path, data: DataDir, fs: int) -> Iterator[str]:

@@ -6,25 +6,35 @@ than is said. FLAC needs no check here: its decoder reports the loss.
 
 import struct
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from espnet_otreg.corpora import mpeg
 
 STREAMED = 0x7FFFF000  # writers that cannot go back leave a size this large, or 0
 TAIL = 1 << 17  # an Ogg page has at most 65,307 bytes
+HEADER = 128  # bytes of an MP3's first frame in which its counts stand
 
 
-def cut_short(path: Path) -> str:
-    """Describe what is missing at the file's end; empty if nothing is known to be."""
+class Ending(NamedTuple):
+    """What is known about a file's end."""
+
+    missing: str  # empty if nothing is known to be
+    walked: mpeg.Walk | None = None  # an MP3's frames, where it does not say itself how many
+
+
+def look_at_end(path: Path) -> Ending:
+    """Find out whether something is missing at the file's end."""
     size = path.stat().st_size
     with open(path, "rb") as stream:
         head = stream.read(1 << 16)
         if head[:4] == b"RIFF":
-            return _riff(head, size)
+            return Ending(_riff(head, size))
         if head[:4] == b"OggS":
             stream.seek(max(0, size - TAIL))
-            return _ogg(stream.read())
-        start = _after_id3(head)
-        if start + 2 <= len(head) and head[start] == 0xFF and head[start + 1] >= 0xE0:
-            return _mp3(head[start:], size - start)
-    return ""
+            return Ending(_ogg(stream.read()))
+        if head[:3] == b"ID3" or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
+            return _mp3(stream, mpeg.after_id3(head), size)
+    return Ending("")
 
 
 def _lacks(expected: int, actual: int) -> str:
@@ -50,21 +60,21 @@ def _ogg(tail: bytes) -> str:
     return "" if len(table) == segments and len(tail) - page >= expected else "incomplete last page"
 
 
-def _after_id3(head: bytes) -> int:
-    """Where MP3 frames begin: after a leading ID3v2 tag, whose size has seven bits per byte."""
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    a, b, c, d = head[6:10]
-    return 10 + (a << 21 | b << 14 | c << 7 | d)
-
-
-def _mp3(frames: bytes, size: int) -> str:
-    """A Xing or Info header in the first frame may hold the number of bytes from there on."""
-    for mark in (b"Xing", b"Info"):
-        at = frames.find(mark, 0, 64)
-        if at < 0 or at + 16 > len(frames):
-            continue
-        flags, *numbers = struct.unpack(">3I", frames[at + 4 : at + 16])
-        if flags & 2:  # bytes are present; they follow the frame count if that is present too
-            return _lacks(numbers[1] if flags & 1 else numbers[0], size)
-    return ""
+def _mp3(stream: BinaryIO, start: int, size: int) -> Ending:
+    """What a Xing or Info header says of the bytes from there on; without one, count the frames."""
+    stream.seek(start)
+    head = stream.read(HEADER)
+    if start and head[:4] == b"fLaC":
+        return Ending("")
+    known = mpeg.counts(head, 0)
+    missing = _lacks(known.size, size - start) if known else ""
+    if missing or (known and known.size and known.frames):
+        return Ending(missing)
+    stream.seek(0)
+    walked = mpeg.walk(stream.read(), start)
+    if walked is None:
+        return Ending("")
+    missing = walked.missing
+    if known and known.frames > walked.frames + 1:  # some count their own frame too
+        missing = missing or f"{walked.frames} frames instead of {known.frames}"
+    return Ending(missing, walked)

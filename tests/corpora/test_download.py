@@ -1,10 +1,8 @@
-"""Downloads from a server in this process: with Range and without, cut short, damaged, absent."""
+"""Downloads from a server in this process: unpacked, damaged, absent, and already there."""
 
 import hashlib
 import io
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import corpus_trees as trees
 import pytest
@@ -12,53 +10,6 @@ import pytest
 from espnet_otreg.bin import download as command
 from espnet_otreg.corpora import download, fleurs, librispeech, mls
 from espnet_otreg.errors import UserError
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves `files`; `ranges` and `cut` say how well."""
-
-    files: dict[str, bytes]
-    ranges = True
-    cut: int | None = None  # end the connection after so many bytes
-    asked: list[tuple[str, str | None]]
-
-    def do_GET(self):
-        name, asked = self.path.lstrip("/"), self.headers.get("Range")
-        self.asked.append((name, asked))
-        if name not in self.files:
-            self.send_error(404)
-            return
-        content = self.files[name]
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
-        if start >= len(content) and start:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(content)}")
-            self.end_headers()
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        self.wfile.write(content[start:][: self.cut])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    """The handler's class, which tests adjust, and the address."""
-
-    class Served(Handler):
-        files, asked = {}, []
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Served)
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    Served.address = f"http://127.0.0.1:{running.server_address[1]}"
-    yield Served
-    running.shutdown()
-    thread.join()
-    running.server_close()
 
 
 def tar_of(members, extra=()):
@@ -131,34 +82,52 @@ def test_fleurs_stays_packed_in_its_own_layout(server, tmp_path):
     assert len(fleurs.prepare(tmp_path, "es", "test", tmp_path / "work").records) == 1
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_cut_short_goes_on_where_it_stopped_if_the_server_can(server, tmp_path, ranges):
-    content = bytes(range(256)) * 40
-    server.files["x"], server.ranges, server.cut = content, ranges, 3000
-    with pytest.raises(UserError, match=r"cut short: 3000 of 10240 bytes.*same command"):
-        download.fetch(f"{server.address}/x", tmp_path / "x")
-    assert not (tmp_path / "x").exists()
-    server.cut = None
-    download.fetch(f"{server.address}/x", tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == content
-    assert [asked for _, asked in server.asked] == [None, "bytes=3000-"]
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+def test_what_is_already_there_is_told_by_what_and_fetched_again_when_that_is_removed(
+    server, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    server.files["test-clean.tar.gz"] = LIBRISPEECH
+    run(server, tmp_path)
+    mark = tmp_path / ".downloaded/test-clean.tar.gz"
+    run(server, tmp_path)
+    assert f"test-clean.tar.gz: already there, says {mark}" in caplog.text
+    assert "to fetch again what is already there, remove the file named" in caplog.text
+    before = len(server.asked)
+    mark.unlink()
+    run(server, tmp_path)
+    assert len(server.asked) > before
+    assert mark.is_file()
 
 
-def test_a_download_that_only_lacks_its_name_gets_it(server, tmp_path):
-    server.files["x"] = b"whole"
-    (tmp_path / "x.partial").write_bytes(b"whole")
-    download.fetch(f"{server.address}/x", tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == b"whole"
+def test_a_mark_whose_folder_is_gone_does_not_count(server, tmp_path):
+    server.files["test-clean.tar.gz"] = LIBRISPEECH
+    (tmp_path / "LibriSpeech/dev-clean").mkdir(parents=True)  # another part is still there
+    run(server, tmp_path)
+    (tmp_path / "LibriSpeech/test-clean").rename(tmp_path / "elsewhere")
+    run(server, tmp_path)
+    assert len(librispeech.prepare(tmp_path, "en", "test-clean", tmp_path).records) == 1
 
 
-def test_a_file_that_became_shorter_is_begun_anew(server, tmp_path):
-    server.files["x"] = b"new"
-    (tmp_path / "x.partial").write_bytes(b"longer")
-    with pytest.raises(UserError, match="has changed"):
-        download.fetch(f"{server.address}/x", tmp_path / "x")
-    download.fetch(f"{server.address}/x", tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == b"new"
+def test_an_archive_of_something_else_gets_no_mark(server, tmp_path):
+    server.files["test-clean.tar.gz"] = tar_of({"LibriSpeech/dev-clean/x.flac": b"x"})
+    with pytest.raises(SystemExit, match=r"holds no LibriSpeech/test-clean: .*by hand"):
+        run(server, tmp_path)
+    assert not (tmp_path / ".downloaded/test-clean.tar.gz").exists()
+
+
+def test_a_damaged_archive_of_fleurs_is_mended_as_the_message_says(server, tmp_path):
+    row = "\t".join(trees.fleurs_row("1.wav", "hola")).encode() + b"\n"
+    for split in ("train", "dev", "test"):
+        server.files[f"data/es_419/{split}.tsv"] = row
+        server.files[f"data/es_419/audio/{split}.tar.gz"] = tar_of({"1.wav": trees.wav_bytes()})
+    run(server, tmp_path, "fleurs", "es")
+    archive = tmp_path / "data/es_419/audio/test.tar.gz"
+    archive.write_bytes(archive.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"damaged .* 100 bytes\. Remove it, .*fetch it again"):
+        fleurs.prepare(tmp_path, "es", "test", tmp_path / "work")
+    archive.unlink()
+    run(server, tmp_path, "fleurs", "es")
+    assert len(fleurs.prepare(tmp_path, "es", "test", tmp_path / "work").records) == 1
 
 
 def test_what_is_not_there_and_who_does_not_answer_are_clear_errors(server, tmp_path):
