@@ -1,11 +1,10 @@
 """What every command shares: logging, and errors told without a traceback."""
 
 import logging
-import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 
+from espnet_otreg.commands import shown
 from espnet_otreg.errors import UserError
 
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
@@ -26,5 +25,4 @@ def run(command: Callable[[], None]) -> None:
 
 def command_line(program: str, given: Sequence[str]) -> str:
     """Write a command as pages show it: with paths that do not name folders of this machine."""
-    shown = (os.path.relpath(word) if os.path.isabs(word) else word for word in given)
-    return f"{program} {shlex.join(shown)}"
+    return f"{program} {shown(given)}"

@@ -1,9 +1,11 @@
 """Compose RESULTS.md, results.json and the part of a README that shows the main table."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet_otreg.commands import shown
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, writing
 from espnet_otreg.scoring.comparison import Comparison, Part
@@ -206,8 +208,9 @@ def _training_table(comparison: Comparison) -> Table:
 
 
 def _commands(comparison: Comparison, made: Provenance, commands: Sequence[str]) -> str:
-    trained = [read_training_run(f).command for s in comparison.systems for f in s.folders]
-    unique = dict.fromkeys([*commands, *(c for c in trained if c is not None), made.command])
+    runs = [read_training_run(folder) for s in comparison.systems for folder in s.folders]
+    trained = [shown(shlex.split(run.command)) for run in runs if run.command is not None]
+    unique = dict.fromkeys([*commands, *trained, made.command])
     return "\n".join(["```sh", *unique, "```"])
 
 
