@@ -32,6 +32,7 @@ init_corpora=         # what the common checkpoint trains on; default: train_cor
 test_corpora=         # what everything is tested on; others than train_corpora are cross-domain
 overlap=error         # clips or speakers of a test set in training: error, drop them there, allow
 sentence_overlap=allow  # sentences of a test set in training, which are counted: error, drop, allow
+max_rejected=0.1      # share of unusable utterances from which on a language's split is refused
 audio_format=flac
 fs=16000
 speed_perturb_factors=   # e.g. "0.9 1.0 1.1"

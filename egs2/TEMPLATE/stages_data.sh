@@ -12,7 +12,7 @@ for corpus in ${all_corpora}; do
     case " ${init_corpora} ${train_corpora} " in *" ${corpus} "*) splits="train dev test" ;; esac
     python_step 1 "data/.done/${corpus}" espnet_otreg.bin.prepare_data --corpus "${corpus}" \
         --root "$(root_of "${corpus}")" --languages ${langs} --splits ${splits} ${translated} \
-        --output data
+        --max_rejected "${max_rejected}" --output data
     for split in ${splits}; do
         set=${corpus}_${split}
         speeds=1.0
@@ -23,7 +23,8 @@ for corpus in ${all_corpora}; do
             [ "${speed}" = 1.0 ] || { suffix=_sp${speed}; number=2; }
             python_step ${number} "${dumpdir}/raw/.done/format_${set}${suffix}" \
                 espnet_otreg.bin.format_audio --input "data/${set}" --fs "${fs}" --speed "${speed}" \
-                --output "${dumpdir}/raw/org/${set}${suffix}" --audio_format "${audio_format}" --nj "${nj}"
+                --output "${dumpdir}/raw/org/${set}${suffix}" --audio_format "${audio_format}" \
+                --max_rejected "${max_rejected}" --nj "${nj}"
         done
     done
 done
