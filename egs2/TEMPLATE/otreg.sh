@@ -76,6 +76,7 @@ plan=                 # only list config, seed and folder of each training in th
 frame_seconds=        # of the encoder; with token_type lm and mini corpora, measures alignments too
 readme=               # a README whose table between the results markers is replaced
 report=true           # a page with tables, figures and every utterance, in the results folder
+pictures=4            # utterances of each test set whose alignment is drawn
 
 # Packing and upload
 skip_packing=false    # true: no stage 14

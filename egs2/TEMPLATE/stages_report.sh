@@ -20,7 +20,7 @@ case "${token_type}" in
             --names "${shown[@]}" --model_file "${inference_asr_model}" \
             --sets $(for set in ${test_sets}; do echo "${dumpdir}/raw/org/${set}"; done) \
             ${word_times:+--word_times "${word_times}"} ${frames_dir:+--features "${frames_dir}"} \
-            --pictures 4 --output "${gap}" \
+            --pictures "${pictures}" --output "${gap}" \
             --ngpu "$([ "${gpu_inference}" = true ] && echo 1 || echo 0)" ||
             { log "stage 13: the gap could not be measured (see above)"; gap=; }
         ;;

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TINY = [
     *("--mini_size", "smoke", "--nbpe", "90", "--seeds", "1"),
-    *("--nj", "2", "--inference_nj", "1", "--train_nj", "1"),
+    *("--nj", "2", "--inference_nj", "1", "--train_nj", "1", "--pictures", "1"),
     *("--asr_args", "--max_epoch 1 --batch_size 8 --optim_conf lr=0.0001"),
 ]
 
