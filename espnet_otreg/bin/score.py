@@ -21,7 +21,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_json, writing
 from espnet_otreg.languages import find_language
 from espnet_otreg.scoring.failures import MODES
-from espnet_otreg.scoring.hypotheses import Matched, match, read_hypotheses
+from espnet_otreg.scoring.hypotheses import WITH_FIELDS, Matched, match, read_hypotheses
 from espnet_otreg.scoring.normalise import NORMALISERS
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.sensitivity import (
@@ -39,11 +39,8 @@ PROGRAM = "python -m espnet_otreg.bin.score"
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the options."""
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__, formatter_class=raw)
     parser.add_argument(
         "--ref", type=Path, required=True, help="data directory with text, utt2spk, utt2lang"
     )
@@ -185,9 +182,11 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
 
 
 def _matched(args: argparse.Namespace, references: dict[str, str], path: Path) -> Matched:
+    # of several systems, one may come as words alone: the field is then the others'
+    named = len(args.hyp) == 1 or path.suffix.lower() in WITH_FIELDS
     matched = match(
         references,
-        read_hypotheses(path, args.text_field),
+        read_hypotheses(path, args.text_field if named else None),
         path,
         missing_as_empty=args.missing == "empty",
         ignore_extra=args.extra == "ignore",

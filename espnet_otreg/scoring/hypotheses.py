@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 
-# In order of preference.
+WITH_FIELDS = (".tsv", ".csv", ".jsonl", ".json")  # ends of names; other files hold words alone
+# The first that is there counts.
 ID_COLUMNS = ("utterance", "utt_id", "id", "key", "audio_filepath", "audio", "path", "file")
 PATH_COLUMNS = ID_COLUMNS[4:]  # the utterance is the file's name without folder and ending
+# One alone may be there, but for `text` beside `pred_text`.
 TEXT_COLUMNS = ("pred_text", "hypothesis", "hyp", "prediction", "transcription", "text")
 _OUTPUTS = re.compile("pred|hyp", re.IGNORECASE)  # in the name of a field that holds what was heard
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".sph")
@@ -37,7 +39,7 @@ def read_hypotheses(path: Path, text_field: str | None = None) -> dict[str, str]
     `text_field` must say which.
     """
     ending = path.suffix.lower()
-    if ending not in (".tsv", ".csv", ".jsonl", ".json"):
+    if ending not in WITH_FIELDS:
         if text_field is not None:
             raise UserError(f"--text_field {text_field}: {path} has no fields, only words")
         return read_table(path)

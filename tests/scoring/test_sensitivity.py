@@ -116,3 +116,12 @@ def test_whisper_english_must_know_what_is_english(files, caplog, capsys):
     command.main([*files, "--normalisers", "all"])
     assert "whisper_english is left out" in caplog.text
     assert "whisper_english" not in capsys.readouterr().out
+
+
+def test_a_named_field_is_that_of_the_systems_that_have_fields(files, capsys):
+    rows = [{"id": name, "greedy": text} for name, text in SYSTEMS["fine"].items()]
+    Path("fine.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given = ["--ref", "ref", "--hyp", "plain=plain", "same=fine", "fine=fine.jsonl"]
+    command.main([*given, "--text_field", "greedy", "--normalisers", "basic"])
+    rates = [line.split()[2:] for line in capsys.readouterr().out.splitlines()[2:5]]
+    assert rates[1] == rates[2] != rates[0]
