@@ -17,6 +17,7 @@ from pathlib import Path
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
+from espnet_otreg.feature_cache import features_of
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.scoring.timing import (
     FRAMES,
@@ -54,8 +55,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--features",
         type=Path,
-        help="folder with <set>/feats.scp, frames of the frozen encoder, to be read instead of "
-        "recordings",
+        nargs="+",
+        help="frames of the frozen encoder, to be read instead of recordings: a folder with "
+        "feats.scp for each of --sets, or one folder that holds them all by name",
     )
     parser.add_argument(
         "--arguments", default="", help="further options of asr_inference, as one string"
@@ -80,9 +82,9 @@ def decode_sets(args: argparse.Namespace) -> None:
             raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
     audio: dict[str, str] = {}
     languages: dict[str, str] = {}
-    for folder in map(Path, args.sets):
-        cached = args.features and args.features / folder.name / "feats.scp"
-        table = read_table(cached or folder / "wav.scp")
+    sets = [Path(folder) for folder in args.sets]
+    for folder, cached in zip(sets, features_of(args.features, sets), strict=True):
+        table = read_table(cached / "feats.scp" if cached else folder / "wav.scp")
         twice = sorted(audio.keys() & table.keys())
         if twice:
             raise UserError(f"{len(twice)} utterances are in two sets, first {twice[0]}")

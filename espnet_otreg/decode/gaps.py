@@ -83,7 +83,7 @@ def read_set(
     word_times: Path | None = None,
     features: Path | None = None,
 ) -> SpokenSet:
-    """Read what is measured of a data directory; `features` holds cached frames by set."""
+    """Read what is measured of a data directory; `features` holds cached frames."""
     audio, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
     if audio.keys() != texts.keys():
         raise UserError(f"{folder}: wav.scp and text list different utterances")
@@ -95,17 +95,16 @@ def read_set(
         seconds = {utt: clip.frames / clip.samplerate for utt, clip in clips.items()}
         words = read_word_times(word_times, seconds)
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    cached = None if features is None else features / folder.name
-    if cached is not None:
-        there = read_table(cached / "feats.scp")
+    if features is not None:
+        there = read_table(features / "feats.scp")
         lacking = [utt for utt in chosen if utt not in there]
         if lacking:
             raise UserError(
-                f"{cached} has no frames of {len(lacking)} utterances, first {lacking[0]}: make "
+                f"{features} has no frames of {len(lacking)} utterances, first {lacking[0]}: make "
                 "them with espnet_otreg.bin.speech_features, or leave --features out"
             )
     drawn = spread(chosen, pictures) if pictures > 0 else []
-    return SpokenSet(folder.name, audio, texts, speakers, cached, words, len(texts), drawn)
+    return SpokenSet(folder.name, audio, texts, speakers, features, words, len(texts), drawn)
 
 
 def shared_conf(folders: Sequence[Path]) -> tuple[OTConf, str]:
