@@ -70,6 +70,17 @@ def test_a_folder_on_the_path_gives_a_stock_command_the_model_and_hides_no_other
     assert b"Failed to import" not in printed  # 202511 says so while the task loads
 
 
+def test_the_pack_command_refuses_what_stock_cannot_open_in_one_line(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: slm\n")
+    (tmp_path / "model.pth").touch()
+    command = "-m espnet_otreg.shim -m espnet2.bin.pack asr --outpath packed.zip"
+    files = "--asr_train_config config.yaml --asr_model_file model.pth"
+    _, error = started(f"{command} {files}", tmp_path).communicate()
+    (line,) = error.decode().splitlines()
+    assert line.startswith("error: config.yaml has model: slm, which stock ESPnet cannot open")
+    assert not (tmp_path / "packed.zip").exists()
+
+
 def test_workers_inherit_the_folder_on_the_path(tmp_path):
     script = tmp_path / "start.py"
     script.write_text(
