@@ -73,6 +73,7 @@ def test_the_shim_gives_a_stock_command_the_model():
     done = subprocess.run([sys.executable, *command.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "model: otreg" in done.stdout
+    assert "Failed to import" not in done.stdout  # 202511 says so while the task loads
     assert "ot_conf" in done.stdout  # our options stand among the stock defaults
     assert "ctc_weight: 0.5" in done.stdout
 
