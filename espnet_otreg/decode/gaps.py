@@ -23,7 +23,7 @@ from espnet_otreg.decode.clips import padded_batches
 from espnet_otreg.decode.spaces import Space, Spoken, Transported
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
-from espnet_otreg.models.options import read_options
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ot_conf import OTConf
 
 TIMES, FORCED, PLAN = "true word times", "CTC-forced token times", "the plan's largest mass"

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.bases import Base, file_hash
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.ot.tensors import full_precision
 
 CHECKPOINT = "valid.acc.ave.pth"
 KEPT = ("frontend", "normalize", "preencoder", "encoder")

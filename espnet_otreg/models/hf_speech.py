@@ -30,8 +30,7 @@ from espnet_otreg.models.hf_checkpoint import (
     shortest,
     speech_base,
 )
-from espnet_otreg.ot.padding import length_mask
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.ot.tensors import full_precision, length_mask
 
 PADDINGS = ("longest", "full")
 

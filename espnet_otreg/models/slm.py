@@ -17,10 +17,10 @@ from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.base_weights import BaseWeights
 from espnet_otreg.models.causal_lm import CausalLM, silence_id
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ctc_compress import ctc_compress
 from espnet_otreg.models.epoch_count import EpochCount
 from espnet_otreg.models.freezing import audit, freeze, is_frozen
-from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.prompt import Prompt, PromptConf
 from espnet_otreg.models.slm_batch import answer_ids, language_codes, piece_ids, prompt_sides

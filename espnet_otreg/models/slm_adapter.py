@@ -5,7 +5,7 @@ from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 
 def _at_least_one(**sizes: int) -> None:

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import torch
 
 from espnet_otreg.ot.options import check_number
-from espnet_otreg.ot.padding import check_lengths, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
 from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
+from espnet_otreg.ot.tensors import at_least_float32, check_lengths, full_precision, length_mask
 
 
 class GromovPlan(NamedTuple):

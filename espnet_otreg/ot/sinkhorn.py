@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 import torch
 
+from espnet_otreg.ot.loops import solve_exp, solve_log
 from espnet_otreg.ot.options import check_solver_options
-from espnet_otreg.ot.padding import check_lengths, check_weights, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
 from espnet_otreg.ot.problem import Problem, State, make_problem, speech_error
-from espnet_otreg.ot.sinkhorn_exp import solve_exp
-from espnet_otreg.ot.sinkhorn_log import solve_log
+from espnet_otreg.ot.tensors import (
+    at_least_float32,
+    check_lengths,
+    check_weights,
+    full_precision,
+    length_mask,
+)
 
 # range(cost) / epsilon up to which the exp domain gave the log domain's plan in every trial,
 # structured worst cases included; beyond it kernel entries that matter underflow.

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.options import read_options
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ot_conf import OTConf
 
 

@@ -10,10 +10,9 @@ from torch.nn import functional
 from espnet_otreg.ot.cost import COST_RANGE, COSTS, cosine_cost, cost_matrix
 from espnet_otreg.ot.gromov import check_gromov_options, fused_gromov
 from espnet_otreg.ot.options import check_choice, check_number, check_solver_options
-from espnet_otreg.ot.padding import check_lengths, length_mask
-from espnet_otreg.ot.precision import full_precision
 from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prior
 from espnet_otreg.ot.sinkhorn import sinkhorn
+from espnet_otreg.ot.tensors import check_lengths, full_precision, length_mask
 
 TRANSPORTS = ("balanced", "unbalanced", "semi_relaxed")
 KINDS = (*TRANSPORTS, "diagonal", "softmax")
