@@ -18,7 +18,8 @@ from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.places import ctc_places
 from espnet_otreg.models.transfer_conf import TransferConf
-from espnet_otreg.ot.align import Alignment, AlignmentConf, align
+from espnet_otreg.ot.align import Alignment, align
+from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.ot.tensors import full_precision, length_mask
 
 FEATURES = "text_features"  # the batch's name for what the language model made of the transcript

@@ -1,13 +1,14 @@
 """The regulariser: transport cost between speech and text embeddings, plus plan sparsity."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 
 from espnet_otreg.ot.cost import COST_RANGE, COSTS, cost_matrix
 from espnet_otreg.ot.diagnostics import ConvergenceWatch
-from espnet_otreg.ot.options import check_choice, check_number, check_solver_options
+from espnet_otreg.ot.options import SolverOptions, changed, check_choice, check_number
 from espnet_otreg.ot.sinkhorn import TransportPlan, damping, sinkhorn
 
 # A frame that transports less (a relaxed plan may drop it) chooses nothing and counts 0.
@@ -85,26 +86,18 @@ class OTRegLoss(torch.nn.Module):
 
     def __init__(
         self,
+        options: SolverOptions | None = None,
         *,
         sparsity_weight: float = 0.1,
         cost: str = "cosine",
-        epsilon: float = 0.1,
-        max_iters: int = 50,
-        tol: float = 1e-3,
-        relax_speech: float = math.inf,
-        relax_text: float = math.inf,
-        method: str = "auto",
-        unroll: bool = False,
+        **changes: Any,
     ):
+        """Take the solver's options as one object, by keyword (epsilon=0.05), or both."""
         super().__init__()
-        check_number("sparsity_weight", sparsity_weight, 0)
+        check_number("sparsity_weight", sparsity_weight, low=0)
         check_choice("cost", cost, COSTS)
-        check_solver_options(epsilon, max_iters, tol, relax_speech, relax_text, method, unroll)
+        self.options = changed(SolverOptions, options, changes)
         self.sparsity_weight, self.kind, self.watch = sparsity_weight, cost, ConvergenceWatch()
-        self.solver: dict[str, Any] = {
-            "epsilon": epsilon, "max_iters": max_iters, "tol": tol, "relax_speech": relax_speech,
-            "relax_text": relax_text, "method": method, "unroll": unroll,
-        }  # fmt: skip
 
     def forward(
         self,
@@ -124,15 +117,15 @@ class OTRegLoss(torch.nn.Module):
         `unroll` differentiates both through every iteration.
         """
         cost = cost_matrix(speech, text, self.kind)
-        # a bound known beforehand spares a GPU the wait for the costs
-        bound = COST_RANGE.get(self.kind) if prior is None else None
-        n, m = speech_lengths, text_lengths
-        options = {"prior": prior, "text_weights": text_weights, **self.solver}
-        plan = sinkhorn(cost, n, m, cost_range=bound, **options)
-        self.watch.look(plan, tol=self.solver["tol"])
+        options, n, m = self.options, speech_lengths, text_lengths
+        if prior is None and options.cost_range is None:
+            # a bound known beforehand spares a GPU the wait for the costs
+            options = replace(options, cost_range=COST_RANGE.get(self.kind))
+        plan = sinkhorn(cost, n, m, options, prior=prior, text_weights=text_weights)
+        self.watch.look(plan, tol=options.tol)
         sparsity = torch.zeros_like(plan.cost)
         if self.sparsity_weight > 0:
-            step = {name: self.solver[name] for name in ("epsilon", "relax_text")}
+            step = {"epsilon": options.epsilon, "relax_text": options.relax_text}
             sparsity = plan_sparsity(plan, cost, n, **step)
         each = plan.cost + self.sparsity_weight * sparsity
         loss = _weighted_mean(each, (n > 0) & (m > 0), utterance_weight)

@@ -95,7 +95,7 @@ def _check(
     anchor_id: int | None,
     threshold: float,
 ) -> None:
-    check_number("threshold", threshold, -1)
+    check_number("threshold", threshold, low=-1)
     if ids.dim() != 2 or table.dim() != 2:
         raise ValueError(
             f"expected ids (B, L) and a table (V, D); received {tuple(ids.shape)} and "

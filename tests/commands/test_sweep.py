@@ -168,7 +168,7 @@ def test_shipped_sweeps_change_options_that_exist_to_values_that_are_allowed(pat
     from espnet_otreg.models.ot_conf import OTConf
     from espnet_otreg.models.slm_conf import SLMConf
     from espnet_otreg.models.transfer_conf import TransferConf
-    from espnet_otreg.ot.align import AlignmentConf
+    from espnet_otreg.ot.alignment_conf import AlignmentConf
 
     monkeypatch.chdir(RECIPE)
     sweep = read_sweep(path)
