@@ -51,8 +51,10 @@ def plan_sparsity(
     of K = -C / epsilon. Then dP_ij = P_ij (dK_ij + dg_j) with
     dg_j = -k sum_i P_ij dK_ij / sum_i P_ij, and dr_i = sum_j G_ij (dK_ij + dg_j) with
     G = R (R / r - r): a closed form that saves one matrix in place of three.
-    The frame half-step would cancel in R and leave a gradient that points elsewhere: in trials
-    its cosine with the fully unrolled gradient fell below 0.5, this one's stayed above 0.9.
+    It is a direction of descent and not the exact gradient: at epsilon 0.1, 0.05 and 0.02 its
+    cosine with the fully unrolled one was 0.98, 0.91, 0.65 on random costs and 0.78, 0.80, 0.32 on
+    structured ones (`unroll` gives the exact one). The frame half-step would cancel in R and leave
+    a gradient that points elsewhere: its cosine fell below 0.5 in trials.
     """
     if plan.coupling.requires_grad:
         return _mean_over_frames(_choices(plan.coupling)[1], speech_lengths)
