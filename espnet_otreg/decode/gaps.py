@@ -25,9 +25,10 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ot_conf import OTConf
+from espnet_otreg.models.slm_conf import TRANSPORT
 
 TIMES, FORCED, PLAN = "true word times", "CTC-forced token times", "the plan's largest mass"
-_DEFAULTS = {"slm": {"text_table": "llm", "weight": 0.0}, "otreg": {}}  # of models that have a term
+_DEFAULTS: dict[str, dict] = {"slm": TRANSPORT, "otreg": {}}  # of models that have a term
 
 
 class SpokenSet(NamedTuple):

@@ -89,7 +89,7 @@ class Sample:
     path: str = required("where it is")
     share: float = option(0.5, "of the whole", low=0, high=1, above=True)
     layers: tuple[int, ...] = option((), "which ones", low=1)
-    names: dict = option({}, "code to name")  # noqa: RUF009 - a copy for each
+    names: dict = option({}, "code to name")
     size: int | None = option(None, "of it", low=1)
 
     def __post_init__(self) -> None:
