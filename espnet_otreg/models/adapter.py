@@ -16,7 +16,7 @@ from espnet_otreg.ot.options import check_options, option
 
 @dataclass(frozen=True)
 class TransferAdapterConf:
-    """What `postencoder_conf` of `postencoder: transfer_adapter` may hold."""
+    """The way into the language model's space and back."""
 
     text_size: int = option(
         768, "dimension of the language model's embeddings: hidden_size in its config.json", low=1

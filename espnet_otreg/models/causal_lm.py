@@ -25,7 +25,7 @@ from espnet_otreg.ot.options import check_options, option, required
 
 @dataclass(frozen=True)
 class CausalLMConf:
-    """What `decoder_conf` of `decoder: causal_lm` may hold."""
+    """A pretrained causal language model, as it is or with LoRA."""
 
     model: str = required("folder or hub name; any that transformers.AutoModelForCausalLM opens")
     dtype: str = option("float32", "of the weights", choices=tuple(DTYPES))

@@ -44,7 +44,7 @@ def experiment_base(experiment: str, checkpoint: str = CHECKPOINT) -> Base:
 
 @dataclass(frozen=True)
 class ESPnetSpeechConf:
-    """What `encoder_conf` of `encoder: espnet_speech` may hold."""
+    """The encoder of an experiment of ESPnet's ASR task."""
 
     experiment: str = required("folder with config.yaml and the checkpoint")
     checkpoint: str = option(CHECKPOINT, "its name in the folder")

@@ -40,7 +40,7 @@ PADDINGS = ("longest", "full")
 
 @dataclass(frozen=True)
 class HFSpeechConf:
-    """What `encoder_conf` of `encoder: hf_speech` may hold."""
+    """A pretrained speech encoder: Whisper, wav2vec2-BERT, wav2vec2, HuBERT or WavLM."""
 
     model: str = required("folder or hub name")
     layer: int | None = option(

@@ -17,7 +17,7 @@ _SPEECH = "\ue000speech\ue000"  # a private-use mark that no template or tokeniz
 
 @dataclass(frozen=True)
 class PromptConf:
-    """What stands around the speech: `prompt_conf` of a configuration."""
+    """What stands around the speech in the language model's input."""
 
     instruction: str = option(
         "Please write down the user's speech word for word in {language}, and nothing else.",

@@ -6,18 +6,25 @@ import torch
 from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
+from espnet_otreg.errors import UserError
 from espnet_otreg.models.configuration import options_of
-from espnet_otreg.ot.options import check_options, option, required
+from espnet_otreg.ot.options import check_options, option
 from espnet_otreg.ot.tensors import length_mask
 
-_WIDTH = "dimension of the language model's embeddings; looked up where it is left out"
+_WIDTH = "dimension of the language model's embeddings; null: the task looks it up"
+
+
+def _known(output_size: int | None) -> int:
+    if output_size is None:
+        raise UserError(f"postencoder_conf.output_size must be given: {_WIDTH}")
+    return output_size
 
 
 @dataclass(frozen=True)
 class StackAdapterConf:
-    """What `postencoder_conf` of `postencoder: stack_adapter` may hold."""
+    """Every few frames in a row become one, through two linear layers."""
 
-    output_size: int = required(_WIDTH, low=1)
+    output_size: int | None = option(None, _WIDTH, low=1)
     stack: int = option(5, "k, frames in a row that become one", low=1)
     hidden_size: int = option(2048, "between the two linear layers", low=1)
 
@@ -27,9 +34,9 @@ class StackAdapterConf:
 
 @dataclass(frozen=True)
 class ConvAdapterConf:
-    """What `postencoder_conf` of `postencoder: conv_adapter` may hold."""
+    """Strided convolutions over time, then a linear layer."""
 
-    output_size: int = required(_WIDTH, low=1)
+    output_size: int | None = option(None, _WIDTH, low=1)
     strides: tuple[int, ...] = option(
         (2, 2), "one convolution each; their product is the shortening", low=1
     )
@@ -58,7 +65,7 @@ class StackAdapter(AbsPostEncoder):
         super().__init__()
         self.stack = conf.stack
         self.hidden = nn.Linear(conf.stack * input_size, conf.hidden_size)
-        self.out = nn.Linear(conf.hidden_size, conf.output_size)
+        self.out = nn.Linear(conf.hidden_size, _known(conf.output_size))
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, ceil(T / k), output_size), (B,)."""
@@ -90,7 +97,7 @@ class ConvAdapter(AbsPostEncoder):
             for i, stride in enumerate(conf.strides)
         )
         self.kernel_size = conf.kernel_size
-        self.out = nn.Linear(sizes[-1], conf.output_size)
+        self.out = nn.Linear(sizes[-1], _known(conf.output_size))
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, T', output_size), (B,); T' is T over all strides."""

@@ -13,7 +13,7 @@ TRANSPORT: dict[str, Any] = {"text_table": "llm", "weight": 0.0}
 
 @dataclass(frozen=True)
 class SLMModelConf:
-    """What `model_conf` of `model: slm` may hold."""
+    """The CTC share, and the mappings that are told below."""
 
     ctc_weight: float = option(
         0.0, "below 1; above 0 adds that share of a CTC loss on the adapter's output, over "

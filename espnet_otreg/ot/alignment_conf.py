@@ -18,7 +18,7 @@ _RELAXED = {"balanced": (False, False), "unbalanced": (True, True), "semi_relaxe
 
 @dataclass(frozen=True)
 class AlignmentConf:
-    """How frames and tokens are aligned; a wrong value is a ValueError that names its key."""
+    """How frames and tokens are aligned."""
 
     kind: str = option(
         "unbalanced", "transport with hard, relaxed or half relaxed marginals, or a control: "
