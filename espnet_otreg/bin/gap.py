@@ -62,7 +62,7 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
         raise UserError("pictures need matplotlib: pip install 'espnet_otreg[report]'")
     from espnet_otreg.analysis.gap_page import Report, content, how_sure, page, rows_of, value_table
     from espnet_otreg.analysis.gap_pictures import draw_all
-    from espnet_otreg.decode.gaps import Findings, measure_system, read_set, shared_conf
+    from espnet_otreg.decode.gaps import Findings, Means, measure_system, read_set, shared_conf
     from espnet_otreg.report.experiments import group_experiments
     from espnet_otreg.scoring.provenance import provenance
     from espnet_otreg.scoring.tables import plain
@@ -78,17 +78,12 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
         for folder, features in zip(sets, features_of(args.features, sets), strict=True)
     ]
     conf, whose = shared_conf([folder for system in systems for folder in system.folders])
+    device = "cuda" if args.ngpu else "cpu"
+    means = Means(args.model_file, args.batch_size, device, args.hop)
     findings = Findings(tests)
     for system in systems:
         for seed, folder in enumerate(system.folders):
-            measure_system(
-                *(findings, system.name, folder, tests, conf),
-                model_file=args.model_file,
-                batch_size=args.batch_size,
-                device="cuda" if args.ngpu else "cpu",
-                hop=args.hop,
-                draw=seed == 0,
-            )
+            measure_system(findings, system.name, folder, tests, conf, means, draw=seed == 0)
             logging.info("%s: measured", folder)
     findings.keep_common()
     rows = rows_of(findings.found)

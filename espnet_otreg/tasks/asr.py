@@ -81,7 +81,7 @@ class ASRTask(asr_task.ASRTask):
         if args.decoder == "causal_lm" and args.postencoder in ("stack_adapter", "conv_adapter"):
             if not args.decoder_conf.get("model"):
                 raise UserError("decoder_conf.model must name a language model: folder or hub name")
-            if "output_size" not in args.postencoder_conf:
+            if args.postencoder_conf.get("output_size") is None:
                 size = embedding_size(args.decoder_conf["model"])
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)

@@ -5,8 +5,8 @@ import torch
 
 import espnet_otreg.ot
 from espnet_otreg.ot import AlignmentConf, cost_matrix, sinkhorn
-from espnet_otreg.ot.padding import length_mask
 from espnet_otreg.ot.prior import temporal_prior
+from espnet_otreg.ot.tensors import length_mask
 
 from .problems import RELAXATIONS, full
 

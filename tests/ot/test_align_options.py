@@ -27,7 +27,7 @@ WRONG = [
     ({"inner_iters": 2.5}, ["inner_iters", "whole number"]),
     ({"dustbin": 1}, ["dustbin", "true or false"]),
     ({"dustbin_similarity": 1.1}, ["dustbin_similarity", "-1 to 1"]),
-    ({"dustbin_similarity": -1.1}, ["dustbin_similarity", "-1 or more"]),
+    ({"dustbin_similarity": -1.1}, ["dustbin_similarity", "-1 to 1"]),
     ({"window": 0}, ["window", "above 0"]),
     ({"temperature": -1}, ["temperature", "above 0"]),
     ({"relax_speech": INF, "relax_text": INF}, ["relax_speech", "relax_text", "kind: balanced"]),
