@@ -11,7 +11,6 @@ options=$(python3 -m espnet_otreg.recipe.options "$@")  # checks them all, or en
 eval "${options}"
 command_line="./otreg.sh$(printf ' %q' "$@")"
 graph=$(mktemp)
-tested=($(each '@org:*' ${test_sets}))
 
 # Stage 0: mini corpora, in the layouts of the real ones
 [ "${mini}" = true ] || say 0 "nothing to do, db.sh names the corpora"
@@ -100,63 +99,41 @@ for set in ${training_sets}; do
         --data "${data_of//\*/${set}}" --text "${text_of//\*/${set}}" --fs "${fs}" \
         --frames_per_second "${frames_per_second}" --output @up
 done
-reads() {  # reads SET VALID_SET SOURCE ...: the words for what a training reads of both
-    local use set source
-    for use in train valid; do
-        [ "${use}" = train ] && set=$1 || set=$2
-        for source in "${speech_of}" "${text_of},text,text" "${@:3}"; do
-            echo "--${use}_data_path_and_name_and_type ${source//\*/${set}}"
-        done
-        each "--${use}_shape_file @shapes:${set}/*_shape" speech text
-    done
-}
-common=(--output_dir @out --use_preprocessor true --non_linguistic_symbols none --cleaner none
-    --g2p none --resume true --fold_length 80000 --fold_length 150 --normalize "${feats_normalize}")
-ours=(${token_options})
-[ "${token_type}" != slm ] || ours+=(--encoder_conf "$(sed -n \
-    's/^encoder: *espnet_speech.*/experiment/p; s/^encoder: *hf_speech.*/model/p' \
-    "${init_config}")=^${speech_encoder}" --decoder_conf "model=${lm}")
+common=(--output_dir @out --use_preprocessor true --non_linguistic_symbols none
+    --cleaner none --g2p none --resume true --fold_length 80000 --fold_length 150)
 if [ "${feats_normalize}" = global_mvn ]; then
     job 10 mvn "${expdir}/stats/%/global_mvn" asr_train --collect_stats true --config "^${init_config}" \
-        "${ours[@]}" $(reads "${init_set}" "${init_valid_set}" ${further_of}) \
-        "${common[@]/global_mvn/none}"
+        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" --normalize none
     common+=(--normalize_conf stats_file=@mvn/train/feats_stats.npz)
 fi
+common+=(--normalize "${feats_normalize}")
 
 # Stage 11: one common checkpoint, then every system from it, once per seed
 train train:init "${expdir}/asr_$(basename "${init_config}" .yaml)_%" --config "^${init_config}" \
-    "${ours[@]}" "${common[@]}" $(reads "${init_set}" "${init_valid_set}" ${further_of}) ${asr_args} \
-    + --processes "${cores}"
+    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
 systems=()  # of each system its folders, one per seed, joined by commas
-trained=()  # the steps' names
+trained=(init)
 for config in ${asr_config}; do
     stem=$(basename "${config}" .yaml)
-    further=${further_of}
-    ! grep -q '^model: *ot_transfer' "${config}" || further='@features:*/feats.scp,text_features,npy'
+    reads=("${reads_train[@]}")
+    ! grep -q '^model: *ot_transfer' "${config}" || reads=("${reads_taught[@]}")
     for seed in ${seeds}; do
         train "train:${stem}:seed${seed}" "${expdir}/asr_${stem}_seed${seed}_%" --config "^${config}" \
-            "${ours[@]}" "${common[@]}" $(reads "${train_set}" "${valid_set}" ${further}) \
-            --seed "${seed}" ${asr_args} --init_param "@train:init/${inference_asr_model}" \
-            + --processes "${cores_each}"
-        trained+=("train:${stem}:seed${seed}")
+            "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
+            --init_param "@train:init/${inference_asr_model}" + --processes "${cores_each}"
+        trained+=("${stem}:seed${seed}")
     done
     systems+=("$(each "@train:${stem}:seed*" ${seeds} | paste -sd,)")
 done
 if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
     train train:stock "${expdir}/asr_$(basename "${stock_config}" .yaml)_seed${seeds%% *}_%" \
-        --config "^${stock_config}" --token_type hugging_face --bpemodel "${lm}" \
-        --token_list @tokens/vocabulary.txt --decoder_conf "model_name_or_path=${lm}" "${common[@]}" \
-        $(text_of="${data_of}/text" reads "${train_set}" "${valid_set}") --seed "${seeds%% *}" \
-        ${asr_args} + --processes "${cores}"
+        --config "^${stock_config}" "${common[@]}" "${reads_stock[@]}" --token_type hugging_face \
+        --bpemodel "${lm}" --token_list @tokens/vocabulary.txt \
+        --decoder_conf "model_name_or_path=${lm}" --seed "${seeds%% *}" ${asr_args} \
+        + --processes "${cores}"
 fi
 
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
-how=(--method "${inference_method}" --model_file "${inference_asr_model}")
-read_by=()  # the beam search, and the language model whose pieces are the tokens
-[ "${inference_method}" != beam ] || read_by=(--config "^${inference_config}")
-[ "${token_type}" != lm ] || read_by+=(--lm "${lm}")
-frames=()
-[ "${cache_frames}" = false ] || frames=(--features $(each '@frames:*' ${test_sets}))
 scored=()  # the steps' names
 decode_all() {  # decode_all MODEL TAG WORD ...
     job 12 "decode:$1" "@train:$1/decode_$2_%" decode_sets "${@:3}" \
@@ -169,7 +146,7 @@ decode_all() {  # decode_all MODEL TAG WORD ...
         scored+=("@score:$1:${set}")
     done
 }
-for model in init "${trained[@]#train:}"; do
+for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
 rows=("${systems[@]}" @train:init) names=("${shown[@]}" "common checkpoint")
@@ -234,8 +211,6 @@ if [ -n "${asr_config}" ] && [ "${report} ${answer}" = "true text" ]; then
 fi
 
 # Stage 14: one file per model, with its card; 15: to the hub, where a repository is named
-pack_table=(--results @results)
-[ "${answer}" = text ] || pack_table=(--results_page "${results}/TRANSLATION.md")
 for i in ${packed}; do
     model=train:${stems[i]}:seed${pack_seed}
     repo=${hf_repo}

@@ -49,6 +49,14 @@ class Option(NamedTuple):
     group: str = ""
 
 
+def _flag(name: str, default: str, help: str) -> Option:
+    return Option(name, default, help, "choice", BOOL)
+
+
+def _corpora(name: str, help: str, needed: bool = True) -> Option:
+    return Option(name, "", help, "choices", tuple(CORPORA), needed)
+
+
 _GROUPS: dict[str, tuple[Option, ...]] = {
     "General": (
         Option("stage", "0", "first stage to run", "stage"),
@@ -96,29 +104,9 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             "mini_size", "mini", "size of the mini corpora", "choice", ("smoke", "mini", "large")
         ),
-        Option(
-            "train_corpora",
-            "",
-            "what the compared systems train on",
-            "choices",
-            tuple(CORPORA),
-            needed=True,
-        ),
-        Option(
-            "init_corpora",
-            "",
-            "what the common checkpoint trains on [train_corpora]",
-            "choices",
-            tuple(CORPORA),
-        ),
-        Option(
-            "test_corpora",
-            "",
-            "what everything is tested on; others than train_corpora are cross-domain",
-            "choices",
-            tuple(CORPORA),
-            needed=True,
-        ),
+        _corpora("train_corpora", "what the compared systems train on"),
+        _corpora("init_corpora", "what the common checkpoint trains on [train_corpora]", False),
+        _corpora("test_corpora", "what is tested on; what is not trained on is cross-domain"),
         Option(
             "overlap",
             "error",
@@ -171,12 +159,10 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         Option("nbpe", "300", "pieces of token type bpe", "count"),
         Option("bpemode", "unigram", "of sentencepiece", "choice", ("unigram", "bpe")),
-        Option(
+        _flag(
             "allow_missing",
             "false",
             "let test sets need pieces that no training text has; they become <unk>",
-            "choice",
-            BOOL,
         ),
         Option(
             "language_model",
@@ -193,12 +179,10 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "Speech language model (token_type slm)": (
         Option("speech_encoder", "", "folder or hub name of the frozen encoder [the config's]"),
-        Option(
+        _flag(
             "cache_frames",
             "false",
             "compute the frozen encoder's frames once; they are read instead of audio",
-            "choice",
-            BOOL,
         ),
         Option("answer", "text", "what the model answers: text, or text.en for English", "word"),
         Option(
@@ -283,23 +267,19 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
             "number",
         ),
         Option("readme", "", "a README whose table between the results markers is replaced"),
-        Option(
+        _flag(
             "report",
             "true",
             "a page with tables, figures and every utterance, in the results folder",
-            "choice",
-            BOOL,
         ),
         Option("pictures", "4", "utterances of each test set whose alignment is drawn", "count0"),
     ),
     "Packing and upload": (
-        Option("skip_packing", "false", "true: no stage 14", "choice", BOOL),
-        Option(
+        _flag("skip_packing", "false", "true: no stage 14"),
+        _flag(
             "skip_upload",
             "false",
             "true: no stage 15, which uploads nothing without --hf_repo either",
-            "choice",
-            BOOL,
         ),
         Option("hf_repo", "", "user/name on the hub; several models: user/name-CONFIG", "word"),
         Option(

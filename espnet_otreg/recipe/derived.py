@@ -4,7 +4,7 @@ Strings become variables of the shell, lists arrays. In the former, words are se
 and a * stands for the name of a set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.recipe.declared import AUTO, CORPORA
@@ -25,6 +25,8 @@ def derive(values: Values, environment: Mapping[str, str]) -> Derived:
         **_sets(values),
         **_roots(values, environment),
         **_tokens(values),
+        **_training(values),
+        **_decoding(values),
         **_systems(values),
     }
 
@@ -117,8 +119,6 @@ def _tokens(values: Values) -> dict[str, str]:
     found = {
         "token_options": "--token_type word --token_list @tokens/tokens.txt",
         "text_of": "@tokens/*/text",
-        "speech_of": f"{data}/wav.scp,speech,sound",
-        "further_of": "",
         "lm": f"^{values['language_model']}",
         "lm_command": "",
         "lm_size": values["mini_size"].replace("large", "mini"),
@@ -130,12 +130,6 @@ def _tokens(values: Values) -> dict[str, str]:
         found["token_options"] = f"--token_type {kind} --token_list @tokens/tokens.txt"
         if kind == "bpe":
             found["token_options"] += " --bpemodel @tokens/bpe.model"
-    if kind == "slm":
-        found["further_of"] = "@tokens/*/language,language,text_int"
-        if answer != "text":
-            found["further_of"] += " @tokens/*/transcript,transcript,text_int"
-    if values["cache_frames"] == "true":
-        found["speech_of"] = "@frames:*/feats.scp,speech,npy"
     if values["language_model"] == "mini":
         found |= {"lm": "@lm", "lm_command": "make_mini_lm"}
         if kind == "slm":
@@ -147,6 +141,78 @@ def _tokens(values: Values) -> dict[str, str]:
                 found["lm_name"] = "translator"
                 found["lm_languages"] += f" {answer.removeprefix('text.')}"
     return found
+
+
+def _training(values: Values) -> Derived:
+    """Say what trainings read of their sets, and which options the stages decide."""
+    sets, tokens = _sets(values), _tokens(values)
+    data, slm = str(sets["data_of"]), values["token_type"] == "slm"
+    speech = f"{data}/wav.scp,speech,sound"
+    if values["cache_frames"] == "true":
+        speech = "@frames:*/feats.scp,speech,npy"
+    sources = [speech, f"{tokens['text_of']},text,text"]
+    if slm:
+        sources.append("@tokens/*/language,language,text_int")
+    if slm and values["answer"] != "text":
+        sources.append("@tokens/*/transcript,transcript,text_int")
+    init, train = (
+        [str(sets[f"{n}_set"]) for n in names]
+        for names in (("init", "init_valid"), ("train", "valid"))
+    )
+    words = tokens["token_options"].split()
+    if slm:
+        named = _encoder_option(Path(values["init_config"]))
+        words += ["--encoder_conf", f"{named}=^{values['speech_encoder']}"]
+        words += ["--decoder_conf", f"model={tokens['lm']}"]
+    return {
+        "model_words": words,
+        "reads_init": _reads(init, sources),
+        "reads_train": _reads(train, sources),
+        "reads_taught": _reads(train, [*sources, "@features:*/feats.scp,text_features,npy"]),
+        "reads_stock": _reads(train, [speech, f"{data}/text,text,text"]),
+    }
+
+
+def _reads(sets: Sequence[str], sources: Iterable[str]) -> list[str]:
+    """Write sources and shapes of a set for training and one for validation as ESPnet's options."""
+    words = []
+    for use, name in zip(("train", "valid"), sets, strict=True):
+        for source in sources:
+            words += [f"--{use}_data_path_and_name_and_type", source.replace("*", name)]
+        for what in ("speech", "text"):
+            words += [f"--{use}_shape_file", f"@shapes:{name}/{what}_shape"]
+    return words
+
+
+def _encoder_option(config: Path) -> str:
+    """Name the option of a speech language model's encoder that says where it comes from."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    own = any(line.replace(" ", "").startswith("encoder:espnet_speech") for line in lines)
+    return "experiment" if own else "model"
+
+
+def _decoding(values: Values) -> Derived:
+    """Say how systems are decoded, and what tables are told of it."""
+    sets = [f"{corpus}_test" for corpus in values["test_corpora"].split()]
+    read_by = []
+    if values["inference_method"] == "beam":
+        read_by += ["--config", f"^{values['inference_config']}"]
+    if values["token_type"] == "lm":
+        read_by += ["--lm", _tokens(values)["lm"]]
+    frames = ["--features", *(f"@frames:{name}" for name in sets)]
+    page = f"{values['results'] or values['expdir']}/TRANSLATION.md"
+    return {
+        "tested": [f"@org:{name}" for name in sets],
+        "how": [
+            *("--method", values["inference_method"]),
+            *("--model_file", values["inference_asr_model"]),
+        ],
+        "read_by": read_by,
+        "frames": frames if values["cache_frames"] == "true" else [],
+        "pack_table": ["--results", "@results"]
+        if values["answer"] == "text"
+        else ["--results_page", page],
+    }
 
 
 def _systems(values: Values) -> Derived:

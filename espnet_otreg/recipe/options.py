@@ -1,7 +1,8 @@
 """The command line of a recipe: read, checked whole before anything runs, and told to the shell.
 
 A recipe's run.sh gives the facts and passes the user's words on behind `given:`. Facts behind
-`real:` count on the user's corpora, those behind `mini:` on the mini ones; later words win.
+`real:` count on the user's corpora, those behind `mini:` on the mini ones. What is given wins, and
+else the later words.
 """
 
 import os
@@ -61,7 +62,7 @@ def _sections(words: Sequence[str]) -> dict[str, dict[str, str]]:
     section, rest = "", list(words)
     while rest:
         word = rest.pop(0)
-        if word in SECTIONS and section != "given:":
+        if word in SECTIONS:
             section = word
             continue
         if not word.startswith("--"):
