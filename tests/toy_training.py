@@ -5,7 +5,8 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +103,28 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 def in_child(work: Callable[[], Any]) -> int:
     """Do something in a fork of this process; its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(_start(work), 0)[1])
+
+
+def in_children(works: Sequence[Callable[[], Any]]) -> None:
+    """Do several things at once, each in a fork of this process."""
+    children = [_start(work) for work in works]
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert not any(statuses), f"ended with {statuses}"
+
+
+def _start(work: Callable[[], Any]) -> int:
     child = os.fork()
     if child == 0:
         try:
             torch.set_num_threads(1)  # a pool of threads does not outlive a fork
             work()
             os._exit(0)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def killed_before(change: int, folder: Path, work: Callable[[], Any]) -> bool:
