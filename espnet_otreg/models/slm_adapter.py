@@ -5,18 +5,13 @@ from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.padding import zeroed
 
 
 def _at_least_one(**sizes: int) -> None:
     for name, given in sizes.items():
         if not isinstance(given, int) or isinstance(given, bool) or given < 1:
             raise UserError(f"postencoder_conf.{name} must be a whole number >= 1, got {given!r}")
-
-
-def _silenced(x: Tensor, lengths: Tensor) -> Tensor:
-    """Frames beyond the lengths may hold anything: make them 0."""
-    return x * length_mask(lengths.to(x.device), x.shape[1]).unsqueeze(2)
 
 
 class StackAdapter(AbsPostEncoder):
@@ -46,7 +41,7 @@ class StackAdapter(AbsPostEncoder):
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, ceil(T / k), output_size), (B,)."""
-        x = _silenced(input, input_lengths)
+        x = zeroed(input, input_lengths)
         batch, frames, size = x.shape
         x = nn.functional.pad(x, (0, 0, 0, -frames % self.stack))
         x = x.reshape(batch, -1, self.stack * size)
@@ -94,7 +89,7 @@ class ConvAdapter(AbsPostEncoder):
         """(B, T, input_size), (B,) -> (B, T', output_size), (B,); T' is T over all strides."""
         x, lengths = input, input_lengths
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = _silenced(x, lengths)
+            x = zeroed(x, lengths)
             # at least one window, however short the utterance
             x = nn.functional.pad(x, (0, 0, 0, max(0, self.kernel_size - x.shape[1])))
             x = torch.relu(convolution(x.transpose(1, 2)).transpose(1, 2))

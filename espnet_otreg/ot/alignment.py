@@ -10,7 +10,7 @@ from torch.nn import functional
 from espnet_otreg.ot.cost import COST_RANGE, COSTS, cosine_cost, cost_matrix
 from espnet_otreg.ot.gromov import check_gromov_options, fused_gromov
 from espnet_otreg.ot.options import check_choice, check_number, check_solver_options
-from espnet_otreg.ot.padding import check_lengths, length_mask
+from espnet_otreg.ot.padding import check_lengths, length_mask, zeroed
 from espnet_otreg.ot.precision import full_precision
 from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prior
 from espnet_otreg.ot.sinkhorn import sinkhorn
@@ -152,6 +152,7 @@ def align(
     check_lengths("speech_lengths", speech_lengths, *speech.shape[:2])
     check_lengths("text_lengths", text_lengths, *text.shape[:2])
     n, m = speech_lengths.to(speech.device), text_lengths.to(speech.device)
+    speech, text = zeroed(speech, n), zeroed(text, m)
     cost = cost_matrix(speech, text, conf.cost)
     places = _places(places, cost, conf)
     with torch.no_grad(), full_precision(speech.device):

@@ -8,6 +8,7 @@ import torch
 from espnet_otreg.ot.cost import COST_RANGE, COSTS, cost_matrix
 from espnet_otreg.ot.diagnostics import ConvergenceWatch
 from espnet_otreg.ot.options import check_choice, check_number, check_solver_options
+from espnet_otreg.ot.padding import zeroed
 from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
 from espnet_otreg.ot.sparsity import plan_sparsity
 
@@ -76,6 +77,7 @@ class OTRegLoss(torch.nn.Module):
         Gradient: the plan is constant in `cost` and follows one half-step in `sparsity`, unless
         `unroll` differentiates both through every iteration.
         """
+        speech, text = zeroed(speech, speech_lengths), zeroed(text, text_lengths)
         cost = cost_matrix(speech, text, self.kind)
         # a bound known beforehand spares a GPU the wait for the costs
         bound = COST_RANGE.get(self.kind) if prior is None else None
