@@ -12,9 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from espnet_otreg.compat import espnet_version
 from espnet_otreg.files import read_json, write_json
 
 RUN_JSON = "run.json"
@@ -32,6 +29,10 @@ class Record:
     """The `run.json` of a training; a resumed one adds to the runs before."""
 
     def __init__(self, args: argparse.Namespace) -> None:
+        import torch  # slow to import, and decoding reads records too
+
+        from espnet_otreg.compat import espnet_version
+
         self.path = Path(args.output_dir) / RUN_JSON
         self.clock = time.monotonic()
         earlier: dict[str, Any] = {}
@@ -119,6 +120,8 @@ def _reason(content: dict[str, Any]) -> str:
 
 def device_name(ngpu: int) -> str:
     """Name the GPUs, or the processor and the threads used."""
+    import torch
+
     if ngpu > 0:
         return f"{ngpu} x {torch.cuda.get_device_name()}"
     processes = int(os.environ.get("WORLD_SIZE", 1))
