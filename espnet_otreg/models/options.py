@@ -26,8 +26,9 @@ def read_options(cls: type[Options], given: Any, section: str) -> Options:
             f"{section} has unknown key {', '.join(map(repr, unknown))}; "
             f"known keys: {', '.join(known)}"
         )
+    values = {key: _typed(section, key, value, known[key]) for key, value in given.items()}
     try:
-        return cls(**{key: _typed(section, key, v, known[key]) for key, v in given.items()})
+        return cls(**values)
     except ValueError as error:
         raise UserError(f"{section}.{error}") from error
 

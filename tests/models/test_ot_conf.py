@@ -36,8 +36,9 @@ from espnet_otreg.models.ot_conf import OTConf
     ],
 )
 def test_a_wrong_value_names_the_key_what_came_and_what_is_allowed(text, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         read_options(OTConf, yaml.safe_load(text), "ot_conf")
+    assert str(error.value).count("ot_conf") == 1
 
 
 def test_whole_numbers_and_infinity_are_numbers():
