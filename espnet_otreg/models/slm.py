@@ -77,6 +77,10 @@ class SLMModel(ESPnetASRModel):
         pieces = piece_ids(parts["token_list"], decoder)
         self.register_buffer("piece_ids", pieces, persistent=False)
         self.ot_loss = make_loss(transport_conf)
+        if self.ctc is not None:
+            if self.ctc.ctc_type != "builtin":
+                raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
+            self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
         freeze(self, own.freeze, "slm_conf.freeze")
         self._count = EpochCount(self)
         self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
@@ -126,8 +130,8 @@ class SLMModel(ESPnetASRModel):
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
-            loss_ctc = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)
-            loss_ctc = loss_ctc / text_lengths.float().mean().clamp(min=1)  # per token, as the rest
+            shares = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)  # (B,)
+            loss_ctc = (shares / text_lengths.clamp(min=1)).sum()  # per token, as the rest
             loss = loss + self.ctc_weight * loss_ctc
             stats["loss_ctc"] = loss_ctc.detach()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option
-from espnet_otreg.ot.tensors import length_mask
+from espnet_otreg.ot.tensors import zeroed
 
 _WIDTH = "dimension of the language model's embeddings; null: the task looks it up"
 
@@ -47,11 +47,6 @@ class ConvAdapterConf:
         check_options(self)
 
 
-def _silenced(x: Tensor, lengths: Tensor) -> Tensor:
-    """Frames beyond the lengths may hold anything: make them 0."""
-    return x * length_mask(lengths.to(x.device), x.shape[1]).unsqueeze(2)
-
-
 class StackAdapter(AbsPostEncoder):
     """`postencoder: stack_adapter`: every k frames in a row, Linear, ReLU, Linear (2508.08131).
 
@@ -69,7 +64,7 @@ class StackAdapter(AbsPostEncoder):
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, ceil(T / k), output_size), (B,)."""
-        x = _silenced(input, input_lengths)
+        x = zeroed(input, input_lengths)
         batch, frames, size = x.shape
         x = nn.functional.pad(x, (0, 0, 0, -frames % self.stack))
         x = x.reshape(batch, -1, self.stack * size)
@@ -103,7 +98,7 @@ class ConvAdapter(AbsPostEncoder):
         """(B, T, input_size), (B,) -> (B, T', output_size), (B,); T' is T over all strides."""
         x, lengths = input, input_lengths
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = _silenced(x, lengths)
+            x = zeroed(x, lengths)
             # at least one window, however short the utterance
             x = nn.functional.pad(x, (0, 0, 0, max(0, self.kernel_size - x.shape[1])))
             x = torch.relu(convolution(x.transpose(1, 2)).transpose(1, 2))

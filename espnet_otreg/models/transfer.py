@@ -20,7 +20,7 @@ from espnet_otreg.models.places import ctc_places
 from espnet_otreg.models.transfer_conf import TransferConf
 from espnet_otreg.ot.align import Alignment, align
 from espnet_otreg.ot.alignment_conf import AlignmentConf
-from espnet_otreg.ot.tensors import full_precision, length_mask
+from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
 
 FEATURES = "text_features"  # the batch's name for what the language model made of the transcript
 
@@ -214,7 +214,7 @@ class OTTransferASRModel(ESPnetASRModel):
         times: Tensor | None,
     ) -> tuple[Tensor, Alignment]:
         """Return L_align (B,) and the alignment of one layer, projected (B, T, text_size)."""
-        projected = projected.float()
+        projected, features = zeroed(projected.float(), frame_lengths), zeroed(features, lengths)
         found = align(projected, frame_lengths, features, lengths, self.alignment_conf, times)
         with full_precision(projected.device):  # half precision loses masses below 1e-4
             heard = torch.bmm(found.coupling.transpose(1, 2), projected)  # L̃

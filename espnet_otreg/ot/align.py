@@ -11,7 +11,7 @@ from espnet_otreg.ot.cost import COST_RANGE, cosine_cost, cost_matrix
 from espnet_otreg.ot.gromov import fused_gromov
 from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prior
 from espnet_otreg.ot.sinkhorn import sinkhorn
-from espnet_otreg.ot.tensors import check_lengths, full_precision, length_mask
+from espnet_otreg.ot.tensors import check_lengths, full_precision, length_mask, zeroed
 
 _LARGEST_LOGIT = 1e30  # keeps real frames above masked ones for any cost and temperature
 
@@ -46,6 +46,7 @@ def align(
     check_lengths("speech_lengths", speech_lengths, *speech.shape[:2])
     check_lengths("text_lengths", text_lengths, *text.shape[:2])
     n, m = speech_lengths.to(speech.device), text_lengths.to(speech.device)
+    speech, text = zeroed(speech, n), zeroed(text, m)
     cost = cost_matrix(speech, text, conf.cost)
     places = _places(places, cost, conf)
     with torch.no_grad(), full_precision(speech.device):

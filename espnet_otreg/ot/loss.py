@@ -10,6 +10,7 @@ from espnet_otreg.ot.cost import COST_RANGE, COSTS, cost_matrix
 from espnet_otreg.ot.diagnostics import ConvergenceWatch
 from espnet_otreg.ot.options import SolverOptions, changed, check_choice, check_number
 from espnet_otreg.ot.sinkhorn import TransportPlan, damping, sinkhorn
+from espnet_otreg.ot.tensors import zeroed
 
 # A frame that transports less (a relaxed plan may drop it) chooses nothing and counts 0.
 _NO_MASS = 1e-30
@@ -118,6 +119,7 @@ class OTRegLoss(torch.nn.Module):
         Gradient: the plan is constant in `cost` and follows one half-step in `sparsity`, unless
         `unroll` differentiates both through every iteration.
         """
+        speech, text = zeroed(speech, speech_lengths), zeroed(text, text_lengths)
         cost = cost_matrix(speech, text, self.kind)
         options, n, m = self.options, speech_lengths, text_lengths
         if prior is None and options.cost_range is None:

@@ -11,6 +11,11 @@ def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def zeroed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return x (B, L, D) with 0 beyond the lengths, whatever stood there, nan too."""
+    return x.masked_fill(~length_mask(lengths.to(x.device), x.shape[1]).unsqueeze(2), 0)
+
+
 def check_lengths(name: str, lengths: torch.Tensor, batch: int, size: int) -> None:
     """Refuse lengths of the wrong shape, or (where looking is free) outside 0..size."""
     if lengths.shape != (batch,):

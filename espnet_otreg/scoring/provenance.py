@@ -36,6 +36,8 @@ class TrainingRun(NamedTuple):
     seed: int | None = None
     started: str | None = None
     finished: bool | None = None
+    updates: int | None = None
+    skipped_updates: int | None = None  # those of them without a finite gradient
 
 
 def provenance(command: str) -> Provenance:

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from espnet2.train.trainer import Trainer
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.errors import UserError
@@ -24,6 +25,7 @@ from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
 from espnet_otreg.models.speech_cache import check_speech_features, source_of
 from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
 from espnet_otreg.tasks.run_record import recording
+from espnet_otreg.tasks.trainer import WholeTrainer
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
@@ -85,8 +87,6 @@ class ASRTask(asr_task.ASRTask):
                 size = embedding_size(args.decoder_conf["model"])
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
-        if args.model == "slm":
-            check_cached_frames(args)
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
         return model
 
@@ -95,8 +95,13 @@ class ASRTask(asr_task.ASRTask):
         """Train as ESPnet does, and leave `run.json` beside the model."""
         if args.model == "ot_transfer":
             check_text_features(args)
+        if args.model == "slm":
+            check_cached_frames(args)
+        # DeepSpeed's trainer takes ESPnet's place alone, and has files and a resume of its own
+        cls.trainer = Trainer if getattr(args, "use_deepspeed", False) else WholeTrainer
         try:
-            with recording(args):
+            with recording(args) as record:
+                WholeTrainer.record = record
                 super().main_worker(args)
         except torch.OutOfMemoryError as error:
             raise UserError(OUT_OF_MEMORY) from error

@@ -56,7 +56,27 @@ def test_a_full_memory_says_which_options_shrink_it(monkeypatch, tmp_path):
         ASRTask.main_worker(args)
 
 
-def test_cached_frames_of_another_encoder_are_refused(lm, tmp_path):
+@pytest.fixture
+def start(monkeypatch, lm, tmp_path):
+    """Begin a training, up to where ESPnet's own part of it begins."""
+    begun = []
+    worker = classmethod(lambda cls, args: begun.append(args))
+    monkeypatch.setattr(asr_task.ASRTask, "main_worker", worker)
+
+    def train(**changes):
+        own = {
+            "output_dir": str(tmp_path / "exp"), "dist_rank": None, "collect_stats": False,
+            "dry_run": True, "ngpu": 0, "seed": 0, "resume": False,
+        }  # fmt: skip
+        ASRTask.main_worker(argparse.Namespace(**options(lm, **own, **changes)))
+        return begun.pop()
+
+    return train
+
+
+def test_training_on_cached_frames_of_another_encoder_is_refused_and_decoding_does_not_look(
+    lm, tmp_path, start
+):
     whisper = save_encoder(tmp_path / "whisper", "whisper")
     conf = {"model": str(whisper), "layer": 1}
     source = source_of("hf_speech", conf)
@@ -66,9 +86,10 @@ def test_cached_frames_of_another_encoder_are_refused(lm, tmp_path):
     data = [(str(cache / "feats.scp"), "speech", "npy")]
     given = {"encoder": "hf_speech", "input_size": 1, "train_data_path_and_name_and_type": data}
     write_json(cache / "features.json", note)
-    assert build(lm, encoder_conf=conf, **given)
+    assert start(encoder_conf=conf, **given)
     with pytest.raises(UserError, match="layer was 1"):
-        build(lm, encoder_conf={**conf, "layer": 2}, **given)
+        start(encoder_conf={**conf, "layer": 2}, **given)
     write_json(cache / "features.json", {**note, "sha256": "0" * 64})
     with pytest.raises(UserError, match="frames of another encoder"):
-        build(lm, encoder_conf=conf, **given)
+        start(encoder_conf=conf, **given)
+    assert build(lm, encoder_conf=conf, **given)  # as decoding an earlier experiment does
