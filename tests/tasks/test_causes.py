@@ -1,7 +1,9 @@
 """A training that cannot go on says why in one line."""
 
+import argparse
 import json
 import logging
+import multiprocessing
 import os
 import re
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 import tiny_data
 import torch
 
+from espnet_otreg.errors import UserError
 from espnet_otreg.tasks import causes
 from espnet_otreg.tasks.run_record import training_state
 from espnet_otreg.tasks.trainer import WholeTrainer
@@ -152,6 +155,18 @@ def test_what_processes_say_of_another_one_is_not_the_cause(caplog):
     with pytest.raises(SystemExit) as ended:
         causes.stop(RuntimeError("[gloo/pair.cc:525] Connection closed by peer [127.0.0.1]:1"))
     assert ended.value.code == 1 and "another one did" in caplog.text
+
+
+def test_a_process_that_espnet_spawned_ends_in_one_line_too(monkeypatch):
+    def fail():
+        with causes.told_by_spawned(argparse.Namespace()):
+            raise UserError("what to mend")
+
+    with pytest.raises(UserError):
+        fail()
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the command")
+    with pytest.raises(SystemExit, match=r"^error: what to mend$"):
+        fail()
 
 
 def test_under_torchrun_the_first_cause_is_said_once(corpus, tmp_path):
