@@ -24,6 +24,7 @@ from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
 from espnet_otreg.models.speech_cache import check_speech_features, source_of
 from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
+from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
 
@@ -93,18 +94,19 @@ class ASRTask(asr_task.ASRTask):
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Train as ESPnet does, and leave `run.json` beside the model."""
-        if args.model == "ot_transfer":
-            check_text_features(args)
-        if args.model == "slm":
-            check_cached_frames(args)
         # DeepSpeed's trainer takes ESPnet's place alone, and has files and a resume of its own
         cls.trainer = Trainer if getattr(args, "use_deepspeed", False) else WholeTrainer
-        try:
-            with recording(args) as record:
-                WholeTrainer.record = record
-                super().main_worker(args)
-        except torch.OutOfMemoryError as error:
-            raise UserError(OUT_OF_MEMORY) from error
+        with told_by_spawned(args):
+            if args.model == "ot_transfer":
+                check_text_features(args)
+            if args.model == "slm":
+                check_cached_frames(args)
+            try:
+                with recording(args) as record:
+                    WholeTrainer.record = record
+                    super().main_worker(args)
+            except torch.OutOfMemoryError as error:
+                raise UserError(OUT_OF_MEMORY) from error
 
 
 def check_cached_frames(args: argparse.Namespace) -> None:

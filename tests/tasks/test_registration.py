@@ -95,12 +95,15 @@ def test_a_wrong_option_stops_training_before_data_is_read(tmp_path):
     config.write_text("model: otreg\nmodel_conf:\n    ot_conf:\n        epsilon: 0\n")
     tokens = tmp_path / "tokens.txt"
     tokens.write_text("<blank>\n<unk>\na\n<sos/eos>\n")
+    speech = tmp_path / "wav.scp"
+    speech.write_text("utterance /missing.wav
+")
     with pytest.raises(SystemExit, match=r"error: ot_conf\.epsilon: expected a number above 0"):
         asr_train.main(
             [
                 *("--config", str(config), "--token_list", str(tokens), "--ngpu", "0"),
                 *("--output_dir", str(tmp_path / "exp")),
-                *("--train_data_path_and_name_and_type", "missing.scp,speech,sound"),
+                *("--train_data_path_and_name_and_type", f"{speech},speech,sound"),
             ]
         )
     assert not (tmp_path / "exp").exists()

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from espnet2.train.trainer import Trainer
 from tiny_llm import save_llm
 from tiny_slm import options
 from tiny_speech import save_encoder
@@ -13,6 +14,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.models.speech_cache import source_of
 from espnet_otreg.tasks.asr import ASRTask
+from espnet_otreg.tasks.trainer import WholeTrainer
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +95,10 @@ def test_training_on_cached_frames_of_another_encoder_is_refused_and_decoding_do
     with pytest.raises(UserError, match="frames of another encoder"):
         start(encoder_conf=conf, **given)
     assert build(lm, encoder_conf=conf, **given)  # as decoding an earlier experiment does
+
+
+def test_deepspeed_gets_espnets_own_trainer_which_it_asks_for(start):
+    start(use_deepspeed=True)
+    assert ASRTask.trainer is Trainer
+    start()
+    assert ASRTask.trainer is WholeTrainer
