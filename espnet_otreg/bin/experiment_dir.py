@@ -9,16 +9,16 @@ same config is said on stderr.
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json
+from espnet_otreg.yaml_files import read_yaml
 
 RECORD = "experiment.json"
 
@@ -58,23 +58,28 @@ def experiment_dir(args: argparse.Namespace) -> Path:
     folder = Path(args.expdir) / f"{stem}_{digest}"
     if not args.dry_run and not (folder / RECORD).exists():
         for earlier in sorted(Path(args.expdir).glob(f"{stem}_{'[0-9a-f]' * 8}/{RECORD}")):
-            told = "; ".join(_differences(read_json(earlier), record))
+            told = "; ".join(_differences(read_json(earlier), _written(record)))
             print(f"{folder} is new; it differs from {earlier.parent} in {told}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RECORD, record)
+        write_json(folder / RECORD, _written(record))
     return folder
+
+
+def _written(value: Any) -> Any:
+    """Name infinite numbers as YAML does: JSON has none."""
+    if isinstance(value, dict):
+        return {key: _written(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_written(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"config {path} does not exist")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{path} must hold a mapping of options, got {type(config).__name__}")
-    return config
+    return read_yaml(path)
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

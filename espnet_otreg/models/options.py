@@ -37,9 +37,14 @@ def _typed(section: str, key: str, value: Any, expected: Any) -> Any:
     if isinstance(expected, types.UnionType) or typing.get_origin(expected) is not None:
         return _composed(section, key, value, expected)
     if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isnan(value):
-            raise UserError(f"{section}.{key} must be a number, got nan")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an int of hundreds of digits
+            number = math.nan
+        if math.isnan(number):
+            shown = f"{value:.9}" if isinstance(value, float) else "more digits than a float holds"
+            raise UserError(f"{section}.{key} must be a number, got {shown}")
+        return number
     if type(value) is expected:
         return value
     hint = ""

@@ -90,7 +90,6 @@ class Fuzz:
     def __call__(self, strategy, check, *, examples=DEFAULT, refusals=(UserError,)):
         """Run `check` on inputs; `examples` is their number where no time is given."""
 
-        @given(strategy)
         def once(value):
             self.inputs += 1
             with limited():
@@ -101,11 +100,11 @@ class Fuzz:
                     self.refused += 1
 
         if not self.seconds:
-            settings(settings.get_profile("fuzz"), max_examples=examples)(once)()
+            settings(settings.get_profile("fuzz"), max_examples=examples)(given(strategy)(once))()
         else:
             end = monotonic() + self.seconds
             while monotonic() < end:
-                run = settings(settings.get_profile("fuzz-long"))(once)
+                run = settings(settings.get_profile("fuzz-long"))(given(strategy)(once))
                 seed(random.SystemRandom().getrandbits(64))(run)()
         assert self.refused < self.inputs, "every input was refused: none went beyond the door"
 

@@ -26,13 +26,33 @@ YAML_PIECES = [
     *(b"&a ", b"*a", b"&a [*a, *a]", b"<<: *a", b"<<: [1]", b"? ", b"- ", b": ", b"| ", b"---\n"),
     *(b"!!python/object/apply:os.system [touch taken]", b"!!python/name:os.system ", b"!!int x"),
     *(b"!!float x", b"!!timestamp x", b"!!bool x", b"!!map x", b"!!set {a, b}", b"!!binary YQ==\n"),
-    *(b"!!omap [a: 1]", b"!!pairs [a: 1]", b"!!map [1]", b"!!str [1]", b"2020-13-45", b"2020-01-01"),
-    *(b".inf", b".nan", b"1e-3", b"0o9", b"0b", b"12:99:99", b"190:20:30", b"~", b"=", b"%YAML 9\n"),
+    *(
+        b"!!omap [a: 1]",
+        b"!!pairs [a: 1]",
+        b"!!map [1]",
+        b"!!str [1]",
+        b"2020-13-45",
+        b"2020-01-01",
+    ),
+    *(
+        b".inf",
+        b".nan",
+        b"1e-3",
+        b"0o9",
+        b"0b",
+        b"12:99:99",
+        b"190:20:30",
+        b"~",
+        b"=",
+        b"%YAML 9\n",
+    ),
     *(b"[" * DEEP, b"{a: " * DEEP, b"- " * DEEP, b'"\\ud800"', b'"\\0"', b'"\\x85"', b"{", b"'"),
     *(b"{a: 1, a: 2}", b"{[1]: 2}", b"{{a: 1}: 2}", b"!", b"!!", b"!<x> y", b"@", b"`", b"\t"),
 ]
 _EDITS = st.tuples(
-    st.sampled_from(["insert", "replace", "delete", "double", "swap", "cut", "flip", "line", "turn"]),
+    st.sampled_from(
+        ["insert", "replace", "delete", "double", "swap", "cut", "flip", "line", "turn"]
+    ),
     st.integers(0, 1 << 16),
     st.integers(0, 1 << 16),
     st.integers(0, 1 << 16),
@@ -97,7 +117,9 @@ def _replace_field(content, at, piece):
 SURROGATES = st.sampled_from(["\ud800", "a\udcffb"])
 TEXTS = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["", " ", "\0", "\n", "a\tb", "\u2028", "no", "../x", "{language}", "{", "1e-3"]),
+    st.sampled_from(
+        ["", " ", "\0", "\n", "a\tb", "\u2028", "no", "../x", "{language}", "{", "1e-3"]
+    ),
     SURROGATES,
 )
 NUMBERS = st.one_of(
@@ -108,9 +130,7 @@ NUMBERS = st.one_of(
 )
 VALUES = st.recursive(
     st.one_of(st.none(), NUMBERS, TEXTS),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
     max_leaves=6,
 )
 
@@ -180,7 +200,5 @@ def yaml_files(*trees, text=()):
 def bombs(levels=30, width=10):
     """Return YAML whose aliases stand for width ** levels values."""
     lines = ["a0: &a0 [x]"]
-    lines += [
-        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)
-    ]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
     return "\n".join(lines).encode()

@@ -17,7 +17,13 @@ from espnet_otreg.errors import UserError
 FORMATS = {"wav": {}, "flac": {}, "mp3": {"format": "MP3"}, "ogg": {}}
 PIECES = [
     *(b"\0" * 4, b"\xff" * 4, b"RIFF", b"WAVE", b"fmt ", b"data", b"fLaC", b"OggS", b"ID3", b"TAG"),
-    *(b"Xing\0\0\0\x0f", b"Info", b"APETAGEX" + b"\xff" * 24, b"\xff\xfb\x90\x64", b"\xff\xf3\x18\xc4"),
+    *(
+        b"Xing\0\0\0\x0f",
+        b"Info",
+        b"APETAGEX" + b"\xff" * 24,
+        b"\xff\xfb\x90\x64",
+        b"\xff\xf3\x18\xc4",
+    ),
     *(n.to_bytes(4, "little") for n in (1, 8, 16000, 1 << 16, (1 << 31) - 1, (1 << 32) - 1)),
 ]
 
@@ -33,13 +39,20 @@ def recordings(ending):
     """Draw damaged files; most of the damage to the header, which a short file is much of."""
     content = encoded(ending)
     places = st.one_of(st.integers(0, 64), st.integers(0, len(content)))
-    patches = st.lists(st.tuples(places, st.sampled_from(PIECES) | st.binary(max_size=8)), max_size=4)
-    lengths = st.one_of(st.just(len(content)), places)
-    return st.builds(_patched, st.just(content), patches, lengths, st.booleans())
+    patches = st.lists(
+        st.tuples(places, st.sampled_from(PIECES) | st.binary(max_size=8)), max_size=4
+    )
+    lengths = st.one_of(st.just(len(content)), st.just(len(content)), places)
+    late = st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=2)), max_size=3)
+    return st.one_of(
+        st.builds(_patched, st.just(content), patches, lengths, st.booleans()),
+        st.builds(_patched, st.just(content), late, st.just(1 << 20), st.just(False)),
+    )
 
 
 def _patched(content, patches, length, insert):
-    for at, piece in patches:
+    for place, piece in patches:
+        at = place % len(content) if content else 0
         content = content[:at] + piece + content[at + (0 if insert else len(piece)) :]
     return content[:length]
 
@@ -69,6 +82,8 @@ def test_frames_of_mp3_are_counted_in_any_bytes(fuzz):
         if walked is None:
             raise UserError("no frames")
         assert 0 <= walked.start <= walked.end <= len(content)
+        if walked.missing:
+            raise UserError("cut")
         mpeg.with_count(content, walked)
 
     mp3 = encoded("mp3", 0.3)
@@ -84,7 +99,7 @@ def test_ends_of_recordings(fuzz, tmp_path, ending):
     path = tmp_path / f"clip.{ending}"
 
     def check(content):
-        path.write_bytes(content or b"\0")
+        path.write_bytes(content)
         if look_at_end(path).missing:
             raise UserError("cut")
         rate_of(path)

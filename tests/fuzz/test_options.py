@@ -13,12 +13,10 @@ from espnet_otreg.bin.experiment_dir import RECORD, experiment_dir
 from espnet_otreg.bin.sweep import read_sweep, write_configs
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json
-from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.prompt import PromptConf
 from espnet_otreg.models.slm_conf import SLMConf
-from espnet_otreg.models.transfer_conf import TransferConf
-from espnet_otreg.ot.alignment import AlignmentConf
+from espnet_otreg.models.transfer import AlignmentConf, TransferConf, read_options
 
 from .inputs import TEXTS, VALUES, as_yaml, bombs, yaml_files
 
@@ -45,6 +43,7 @@ variants:
   same: &same {config: *base, model_conf.ot_conf.weight: 2.0}
   more: {<<: *same, model_conf.ot_conf.epsilon: .inf}
 """
+NEAR = st.sampled_from([0, 1, 2, 0.5, 1.0, "none", "ctc", "cosine", True, [], [1], ["a"], {}])
 CONFS = (OTConf, TransferConf, SLMConf, PromptConf, AlignmentConf)
 
 
@@ -58,9 +57,15 @@ def recipe(tmp_path, monkeypatch):
 @pytest.mark.parametrize("conf", CONFS)
 def test_options_of_a_section(fuzz, conf):
     """What is accepted is of the declared types, within range, and never nan."""
-    names = [field.name for field in dataclasses.fields(conf)]
-    keys = st.sampled_from([*names] * 3 + ["wieght"]) | TEXTS
-    trees = st.one_of(st.dictionaries(keys, VALUES, max_size=3), VALUES)
+    fields = {field.name: field.default for field in dataclasses.fields(conf)}
+    good = st.fixed_dictionaries({}, optional={k: st.just(v) for k, v in fields.items()})
+    near = st.fixed_dictionaries({}, optional=dict.fromkeys(fields, NEAR))
+    odd = st.dictionaries(st.sampled_from([*fields, "wieght"]) | TEXTS, VALUES, max_size=2)
+    trees = st.one_of(
+        st.builds(lambda *parts: {k: v for part in parts for k, v in part.items()}, good, odd),
+        near.map(lambda given: dict(list(given.items())[:3])),
+        VALUES,
+    )
 
     def check(given):
         for key, value in dataclasses.asdict(read_options(conf, given, "conf")).items():

@@ -150,7 +150,9 @@ def edited(path, check, **options):
     return json_files(json.loads(path.read_bytes()), **options), write_and_check
 
 
-@pytest.mark.parametrize("name", ["run.json", f"{TAG}/{SET}/score.json", f"{TAG}/{SET}/timing.json"])
+@pytest.mark.parametrize(
+    "name", ["run.json", f"{TAG}/{SET}/score.json", f"{TAG}/{SET}/timing.json"]
+)
 def test_records_that_are_compared(fuzz, tmp_path, name):
     experiment(tmp_path / "exp/a", 1)
     experiment(tmp_path / "exp/b", 0)
@@ -198,6 +200,11 @@ def test_indices_of_pictures(fuzz, tmp_path):
 
     def check():
         drawn = read_drawn(tmp_path)
-        assert all(isinstance(part, str) for each in drawn for part in (*each[:1], *each[-1:]) for part in part)
+        assert all(
+            isinstance(part, str)
+            for each in drawn
+            for part in (*each[:1], *each[-1:])
+            for part in part
+        )
 
     fuzz(*edited(tmp_path / INDEX, check))
