@@ -102,7 +102,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _read(file: str | io.BytesIO, size: int) -> tuple[np.ndarray, int]:
-    """Decode a file of `size` bytes; where the header claims more samples than it should, in blocks.
+    """Decode a file of `size` bytes; where its header claims more than that can hold, in blocks.
 
     A claim is allocated and filled with zeros before it is found wrong. MP3 cannot go in blocks as
     a rule: each starts the decoder anew, with other samples.

@@ -29,7 +29,7 @@ def read_values(path: Path) -> dict[str, str]:
 def write_table(path: Path, table: Mapping[str, str]) -> None:
     """Write a table sorted as LC_ALL=C does (the order of code points is that of UTF-8 bytes)."""
     for name, value in table.items():
-        if "\n" in value or value != value.strip():
+        if "\n" in value or "\r" in value or value != value.strip():
             raise UserError(
                 f"{path}: {name} has {value!r}; a table cannot hold line ends, nor white space at "
                 "either end: rename the folder or file"

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 
 from espnet_otreg.bin import ablate, score
 from espnet_otreg.bin.sweep import Sweep, Variant
+from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.report.pictures import INDEX, read_drawn
 from espnet_otreg.report.utterances import collect_utterances
 from espnet_otreg.scoring.ablation import ablation_table
@@ -134,8 +136,8 @@ def compared(metric="auto"):
     systems = parse_systems(["exp/a", "exp/b"], None)
     comparison = compare(systems, [SetName(SET, "in-domain")], TAG, samples=20, metric=metric)
     facts = (comparison, Provenance("now", "git", {}, "command"), [], None)
-    results_document(*facts).encode()
-    json.dumps(results_json(*facts), allow_nan=False)
+    write_lines(Path("RESULTS.md"), [results_document(*facts)])
+    write_json(Path("results.json"), results_json(*facts))
     ablation_table(comparison)
     collect_utterances(comparison, metric, None)
 
