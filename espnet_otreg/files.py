@@ -43,6 +43,10 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         with open(beside, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
         os.replace(beside, path)
+    except UnicodeEncodeError as error:  # half a character, as JSON and odd file names can hold
+        beside.unlink(missing_ok=True)
+        part = error.object[max(0, error.start - 20) : error.end + 20]
+        raise UserError(f"{path} cannot hold {part!r}, which is not Unicode; mend it") from error
     except BaseException:  # Ctrl-C too must not leave the temporary file behind
         beside.unlink(missing_ok=True)
         raise
@@ -63,11 +67,20 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); make it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} should hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file with their ends, one at a time."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            yield from stream
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error}); convert it") from error
 
 
 def read_table(path: Path) -> dict[str, str]:
@@ -75,11 +88,7 @@ def read_table(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; it should hold one `utterance value` per line")
     table: dict[str, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error}); convert it") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         name, *rest = line.split(None, 1)[:2] or [""]
         if not name:
             continue
@@ -110,3 +119,14 @@ def nan_to_null(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [nan_to_null(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def infinite_to_text(value: Any) -> Any:
+    """Name infinite numbers and nan as YAML does, as JSON has none; other types become text."""
+    if isinstance(value, Mapping):
+        return {str(key): infinite_to_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [infinite_to_text(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value if isinstance(value, str | int | float | None) else str(value)

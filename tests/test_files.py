@@ -41,7 +41,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
     write_lines(path, ["old"])
     with pytest.raises(ValueError):
         write_json(path, {"rate": float("nan")})
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(UserError, match="not Unicode"):
         write_lines(path, ["new", "\ud800"])
     assert path.read_text() == "old\n"
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

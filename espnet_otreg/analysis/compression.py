@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,11 +42,23 @@ def read_shortening(path: Path) -> tuple[dict[str, Shortened], int]:
     for utt, row in read_table(path).items():
         try:
             content = json.loads(row)
-            capped += content.pop("capped")
-            found[utt] = Shortened(**{**content, "silent": tuple(content["silent"])})
-        except (ValueError, KeyError, TypeError) as error:
+            cut = content.pop("capped")
+            shortened = Shortened(**{**content, "silent": tuple(content["silent"])})
+            _check(shortened, cut)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: {utt} is unreadable ({error}); decode again") from error
+        found[utt] = shortened
+        capped += cut
     return found, capped
+
+
+def _check(row: Shortened, cut: Any) -> None:
+    """Raise where the numbers are none, or are of embeddings that are not there."""
+    numbers = (*row[:3], *row.silent)
+    if not isinstance(cut, bool | int) or not all(type(n) is int and n >= 0 for n in numbers):
+        raise TypeError(f"expected whole numbers, got {numbers} and {cut!r}")
+    if row.merged + row.dropped > row.embeddings or any(n >= row.embeddings for n in row.silent):
+        raise ValueError(f"there are only {row.embeddings} embeddings")
 
 
 def summarise(

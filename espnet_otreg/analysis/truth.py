@@ -5,10 +5,11 @@ word is true for each of its pieces. No boundary between pieces is invented that
 """
 
 import json
+import math
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,20 +96,27 @@ def read_word_times(
 def _read_clips(path: Path) -> Iterator[_Clip]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; only the mini corpora come with word times")
-    with open(path, encoding="utf-8") as stream:
+    with open(path, "rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 record = json.loads(line)
-                words = tuple(Word(text, *map(float, span)) for text, *span in record["words"])
+                words = tuple(_word(*entry) for entry in record["words"])
                 name = f"{record['lang']}-{record['split']}-{record['clip']}"
                 duration = record["samples"] / record["rate"]
                 clip = _Clip(record["corpus"], "_".join(name.split()), duration, words)
-            except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
                 raise UserError(
                     f"{path}:{number} does not tell the word times of a clip ({error!r}); "
                     "make the mini corpora again"
                 ) from error
             yield clip
+
+
+def _word(text: Any, start: Any, end: Any) -> Word:
+    word = Word(text, float(start), float(end))
+    if not isinstance(text, str) or not 0 <= word.start <= word.end < math.inf:
+        raise ValueError(f"{text!r} from {start!r} to {end!r}")
+    return word
 
 
 def words_of_tokens(

@@ -154,10 +154,13 @@ def _run(command: Sequence[str]) -> None:
 
 def _compare(sweep: Sweep, results: dict[str, Any]) -> Comparison:
     """Compare the variants on the folders and test sets that the recipe tells."""
-    folders = {
-        system["name"]: tuple(Path(seed["folder"]) for seed in system["seeds"])
-        for system in results["systems"]
-    }
+    try:
+        folders, sets, metrics, facts = _told(results)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the recipe's results are not those of bin/compare ({error!r}); remove them and run "
+            "again"
+        ) from error
     for variant in sweep.variants:
         trained = len(folders.get(variant.name, ()))
         if trained != len(sweep.seeds):
@@ -166,17 +169,35 @@ def _compare(sweep: Sweep, results: dict[str, Any]) -> Comparison:
                 f"expected {len(sweep.seeds)}, one per seed; it seems not to obey --names or "
                 "--seeds"
             )
-    metrics = {
-        part["metric"] for tested in results["test_sets"] for part in tested["parts"].values()
-    }
+    tag, samples, seed = facts
     return compare(
         [System(variant.name, folders[variant.name]) for variant in sweep.variants],
-        [SetName(tested["name"], tested["domain"]) for tested in results["test_sets"]],
-        results["decode_tag"],
+        sets,
+        tag,
         metric=CHARACTERS if metrics == {"CER"} else AUTO,
-        samples=results["bootstrap"]["samples"],
-        seed=results["bootstrap"]["seed"],
+        samples=samples,
+        seed=seed,
     )
+
+
+def _told(
+    results: dict[str, Any],
+) -> tuple[dict[str, tuple[Path, ...]], list[SetName], set[str], tuple[str, int, int]]:
+    """Take from a recipe's results the folders, test sets, metrics, decoding, draws and seed."""
+    folders = {
+        system["name"]: tuple(Path(seed["folder"]) for seed in system["seeds"])
+        for system in results["systems"]
+    }
+    sets = [SetName(tested["name"], tested["domain"]) for tested in results["test_sets"]]
+    parts = [part for tested in results["test_sets"] for part in tested["parts"].values()]
+    tag, draws = results["decode_tag"], results["bootstrap"]
+    texts = [tag, *(text for each in sets for text in each)]
+    if not sets or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"expected names of test sets and decoding, got {texts}")
+    samples, seed = draws["samples"], draws["seed"]
+    if type(samples) is not int or type(seed) is not int or samples < 1 or seed < 0:
+        raise TypeError(f"expected whole numbers, got samples {samples!r}, seed {seed!r}")
+    return folders, sets, {part["metric"] for part in parts}, (tag, samples, seed)
 
 
 def _plan(sweep: Sweep) -> str:

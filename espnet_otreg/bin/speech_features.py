@@ -133,17 +133,13 @@ def _cache(args: argparse.Namespace) -> None:
 
 def _configured(config: Path, encoder: str | None) -> tuple[str, dict[str, Any]]:
     """Return `encoder` and `encoder_conf` of a training YAML."""
-    import yaml
-
     from espnet_otreg.models.speech_cache import NAMES
+    from espnet_otreg.yaml_files import read_yaml
 
     if not config.is_file():
         raise UserError(f"{config} does not exist: name the YAML that the model is trained with")
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{config} is not valid YAML: {error}") from error
-    kind = options.get("encoder") if isinstance(options, dict) else None
+    options = read_yaml(config)
+    kind = options.get("encoder")
     if kind is None:
         raise UserError(f"{config} has no encoder: name the YAML that the model is trained with")
     conf = dict(options.get("encoder_conf") or {})

@@ -20,9 +20,11 @@ import yaml
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
+from espnet_otreg.yaml_files import read_yaml
 
 KEYS = ("recipe", "arguments", "base", "seeds", "variants", "grid")
 SET_HERE = ("asr_config", "seeds", "names", "results", "plan", "readme")  # not for `arguments`
+MOST_POINTS = 1000  # of a grid: each is trained
 LAST_ROW = "common checkpoint"  # the name that recipes give the checkpoint all variants start from
 
 
@@ -60,21 +62,6 @@ class Sweep(NamedTuple):
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]  # the first is what the others are compared with
     notes: tuple[str, ...]  # grid points that are a variant already
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML, but a key that is there twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        doubled = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
-        if doubled:
-            line = node.start_mark.line + 1
-            raise UserError(
-                f"{', '.join(map(repr, doubled))} is there twice in the block of line {line}; "
-                "rename or remove one"
-            )
-        return super().construct_mapping(node, deep)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -141,8 +128,13 @@ def _sweep(path: Path, content: Mapping[str, Any]) -> Sweep:
 
 def read_arguments(given: str) -> tuple[str, ...]:
     """Split further arguments for the recipe; those that the sweep gives itself are refused."""
-    arguments = tuple(shlex.split(given))
+    try:
+        arguments = tuple(shlex.split(given))
+    except ValueError as error:
+        raise UserError(f"`arguments` are no words of a shell ({error}): {given!r}") from error
     for word in arguments:
+        if not word.isprintable():  # NUL is no argument at all
+            raise UserError(f"`arguments` may not hold unprintable characters, got {word!r}")
         if word.startswith("--") and word[2:].replace("-", "_") in SET_HERE:
             raise UserError(f"`arguments` may not hold {word}: the sweep gives it itself")
     return arguments
@@ -198,6 +190,9 @@ def _grid(given: Any) -> list[dict[str, Any]]:
             raise UserError(f"grid `{key}` must be a list of at least one value, got {values!r}")
         if len({shown(value) for value in values}) < len(values):
             raise UserError(f"grid `{key}` holds a value twice: {values!r}")
+    points = math.prod(map(len, given.values()))
+    if points > MOST_POINTS:
+        raise UserError(f"`grid` has {points:,} points, at most {MOST_POINTS:,}; shorten its lists")
     if not given:
         return []
     return [dict(zip(given, point, strict=True)) for point in itertools.product(*given.values())]
@@ -258,10 +253,11 @@ def _check_names(variants: Sequence[Variant]) -> None:
     files: dict[str, str] = {}
     for variant in variants:
         name = variant.name
-        if name.startswith("-") or re.search(r"[;|\n]", name) or name in ("", LAST_ROW):
+        odd = re.search(r"[;|]", name) or not name.isprintable()
+        if odd or name.startswith("-") or name in ("", LAST_ROW):
             raise UserError(
-                f"a variant cannot be called {name!r}: no ; or | or line break, no - at the "
-                f"start, not empty, not {LAST_ROW!r}"
+                f"a variant cannot be called {name!r}: no ; or | or line break or what cannot be "
+                f"printed, no - at the start, not empty, not {LAST_ROW!r}"
             )
         if not variant.file_name or variant.file_name in files:
             other = files.get(variant.file_name, "nothing")
@@ -275,12 +271,4 @@ def _check_names(variants: Sequence[Variant]) -> None:
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{what} {path} does not exist (run this inside a recipe's folder)")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of options, got {type(content).__name__}")
-    return content
+    return read_yaml(path)

@@ -14,7 +14,14 @@ from espnet_otreg.corpora.truncation import look_at_end
 from espnet_otreg.errors import UserError
 
 FULL_SCALE = 32768  # so that 16-bit sources at the right rate come back bit for bit
+RATES = range(1000, 1_000_001)  # Hz; from 1 Hz to 16 kHz a file grows beyond any memory
+PER_BYTE = 64  # samples: speech has a few in MP3, silence in FLAC can have more
+BLOCK = 1 << 16  # frames
 SPARE = 3  # MP3 frames that decoders may withhold: their delay, and what fills the last frame
+
+# Beside its own errors soundfile raises a TypeError for *.raw, which is no recording by itself, and
+# a ValueError for a path that no file can have.
+UNOPENED = (TypeError, ValueError)
 
 
 class BadAudio(Exception):
@@ -41,7 +48,9 @@ def load_clip(path: Path, fs: int, speed: float = 1.0) -> Clip:
         mono = soxr.resample(mono, rate * speed, fs)
     if not len(mono):
         raise BadAudio(f"empty: nothing is left at {fs} Hz")
-    scaled = np.rint(mono * FULL_SCALE)
+    if not np.isfinite(mono).all():  # sums of huge samples
+        raise BadAudio(f"not a number: NaN or Inf samples in {path}")
+    scaled = np.rint(np.clip(mono, -FULL_SCALE, FULL_SCALE) * FULL_SCALE)
     if scaled.max() > FULL_SCALE or scaled.min() < -FULL_SCALE:
         notes.append("clipped")
     return Clip(np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), tuple(notes))
@@ -58,7 +67,7 @@ def rate_of(path: Path) -> int:
     """Return a recording's sampling rate."""
     try:
         return int(soundfile.info(str(path)).samplerate)
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, *UNOPENED) as error:
         raise UserError(f"{path} cannot be read ({error}): format the set again.") from error
 
 
@@ -72,9 +81,14 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
         missing, walked = look_at_end(path)
         if missing:
             raise BadAudio(f"truncated: {missing} in {path}")
-        signal, rate = _read_mp3(path, walked) if walked else _read(str(path))
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:
+        size = path.stat().st_size
+        signal, rate = _read_mp3(path, walked) if walked else _read(str(path), size)
+    except (soundfile.SoundFileError, OSError, MemoryError, *UNOPENED) as error:
         raise BadAudio(f"unreadable: {path}: {error}") from error
+    if rate not in RATES:
+        raise BadAudio(
+            f"unusable sampling rate: {rate} Hz in {path}, expected {RATES[0]} to {RATES[-1]} Hz"
+        )
     if not len(signal):
         raise BadAudio(f"empty: 0 samples in {path}")
     if walked and _falls_short(signal, walked):
@@ -87,17 +101,29 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     return signal, rate
 
 
-def _read(file: str | io.BytesIO) -> tuple[np.ndarray, int]:
-    return soundfile.read(file, dtype="float32", always_2d=True)
+def _read(file: str | io.BytesIO, size: int) -> tuple[np.ndarray, int]:
+    """Decode a file of `size` bytes; where its header claims more than that can hold, in blocks.
+
+    A claim is allocated and filled with zeros before it is found wrong. MP3 cannot go in blocks as
+    a rule: each starts the decoder anew, with other samples.
+    """
+    with soundfile.SoundFile(file) as sound:
+        rate, most = sound.samplerate, PER_BYTE * size + BLOCK
+        count = BLOCK if sound.frames * sound.channels > most else -1
+        blocks = [sound.read(count, dtype="float32", always_2d=True)]
+        while len(blocks[-1]) == count:
+            blocks.append(sound.read(count, dtype="float32", always_2d=True))
+        return (np.concatenate(blocks) if len(blocks) > 1 else blocks[0]), rate
 
 
 def _read_mp3(path: Path, walked: mpeg.Walk) -> tuple[np.ndarray, int]:
     """Decode an MP3 whose length the decoder guesses; where it guesses wrong, tell it."""
     with contextlib.suppress(soundfile.SoundFileError):  # it went on into what follows the frames
-        signal, rate = _read(str(path))
+        signal, rate = _read(str(path), path.stat().st_size)
         if not _falls_short(signal, walked):
             return signal, rate
-    return _read(io.BytesIO(mpeg.with_count(path.read_bytes(), walked)))
+    content = mpeg.with_count(path.read_bytes(), walked)
+    return _read(io.BytesIO(content), len(content))
 
 
 def _falls_short(signal: np.ndarray, walked: mpeg.Walk) -> bool:

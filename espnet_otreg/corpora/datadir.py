@@ -13,6 +13,7 @@ from espnet_otreg.files import read_table, write_lines
 
 REQUIRED = ("wav.scp", "text", "utt2spk")
 OPTIONAL = ("utt2lang", "utt2num_samples")
+DIGITS = 15  # of a number of samples: a million years
 SHOWN = 5  # how many utterances a message names
 
 
@@ -27,6 +28,12 @@ def read_values(path: Path) -> dict[str, str]:
 
 def write_table(path: Path, table: Mapping[str, str]) -> None:
     """Write a table sorted as LC_ALL=C does (the order of code points is that of UTF-8 bytes)."""
+    for name, value in table.items():
+        if "\n" in value or "\r" in value or value != value.strip():
+            raise UserError(
+                f"{path}: {name} has {value!r}; a table cannot hold line ends, nor white space at "
+                "either end: rename the folder or file"
+            )
     write_lines(path, (f"{name} {table[name]}".rstrip() for name in sorted(table)))
 
 
@@ -96,8 +103,10 @@ class DataDir:
                     shown = ", ".join(utts[:SHOWN]) + (", ..." if len(utts) > SHOWN else "")
                     problems.append(f"  {name}: {len(utts)} utterance(s) {what}: {shown}")
         for utt, value in self.tables.get("utt2num_samples", {}).items():
-            if not (value.isascii() and value.isdigit()):
-                problems.append(f"  utt2num_samples: {utt} has {value!r}, not a number of samples")
+            if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
+                problems.append(
+                    f"  utt2num_samples: {utt} has {value[:40]!r}, not a number of samples"
+                )
         if not wanted:
             problems.append("  wav.scp: no utterance at all")
         if problems:

@@ -27,6 +27,9 @@ class Outcome(NamedTuple):
     reason: str  # why it was rejected, empty if it was not
 
 
+_KINDS = (str, str, str, int, int, list, str)
+
+
 class Journal:
     """The journal of one output folder."""
 
@@ -62,6 +65,14 @@ class Journal:
 def _parsed(lines: list[bytes]) -> list[Outcome]:
     """Read lines, all in one go if they can be; a damaged one means that its item is done again."""
     try:
-        return [Outcome(*fields) for fields in json.loads(b"[" + b",".join(lines) + b"]")]
-    except (ValueError, TypeError):
-        return [one for line in lines for one in _parsed([line])] if len(lines) > 1 else []
+        outcomes = [Outcome(*fields) for fields in json.loads(b"[" + b",".join(lines) + b"]")]
+        if all(map(_sound, outcomes)):
+            return outcomes
+    except (ValueError, TypeError, RecursionError):
+        outcomes = []
+    return [one for line in lines for one in _parsed([line])] if len(lines) > 1 else []
+
+
+def _sound(outcome: Outcome) -> bool:
+    kinds = tuple(map(type, outcome))
+    return kinds == _KINDS and all(isinstance(note, str) for note in outcome.notes)

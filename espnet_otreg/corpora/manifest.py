@@ -45,7 +45,7 @@ def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
     if not path.is_file():
         yield Rejected(str(path), "missing")
         return
-    with open(path, encoding="utf-8") as stream:
+    with open(path, "rb") as stream:
         pairs = zip_longest(stream, _entries(folder, data, fs))
         for number, (line, expected) in enumerate(pairs, start=1):
             problem = _problem(line, expected)
@@ -88,7 +88,7 @@ def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def _problem(line: str | None, expected: dict[str, Any] | None) -> str:
+def _problem(line: bytes | None, expected: dict[str, Any] | None) -> str:
     """Say how a line differs from what is expected, empty if it does not."""
     if expected is None:
         return "a line too many"
@@ -96,11 +96,11 @@ def _problem(line: str | None, expected: dict[str, Any] | None) -> str:
         return f"{expected['id']} is not in it"
     try:
         entry = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"not JSON ({error})"
     if entry == expected:
         return ""
     if not isinstance(entry, dict):
-        return f"not an object: {line.strip()[:60]}"
+        return f"not an object: {line.strip()[:60].decode()}"
     keys = [key for key in {**expected, **entry} if entry.get(key) != expected.get(key)]
     return "; ".join(f"{key} {entry.get(key)!r} instead of {expected.get(key)!r}" for key in keys)

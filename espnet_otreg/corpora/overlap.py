@@ -161,7 +161,7 @@ def _size(data: DataDir, utt: str) -> int:
     path = _path(data, utt)
     try:
         return path.stat().st_size
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a path that no file can have
         raise UserError(f"{path} cannot be read ({error}): format the set again.") from error
 
 

@@ -107,4 +107,5 @@ def counts(counter: Counter[str]) -> str:
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write the list as a TSV sorted by where; a file without rows says that nothing was lost."""
     rows = sorted(f"{one_line(entry.where)}\t{one_line(entry.reason)}" for entry in rejected)
-    write_lines(path, rows)
+    # a file's name may be no Unicode, and must be listed all the same
+    write_lines(path, (row.encode("utf-8", "backslashreplace").decode("utf-8") for row in rows))

@@ -32,7 +32,7 @@ def look_at_end(path: Path) -> Ending:
         if head[:4] == b"OggS":
             stream.seek(max(0, size - TAIL))
             return Ending(_ogg(stream.read()))
-        if head[:3] == b"ID3" or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
+        if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
             return _mp3(stream, mpeg.after_id3(head), size)
     return Ending("")
 

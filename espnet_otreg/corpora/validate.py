@@ -60,9 +60,11 @@ def refuse_mismatches(folder: Path, problems: Sequence[Rejected]) -> None:
 def _fault(expected: Expected, fs: int) -> str:
     import soundfile  # here, so that a run that finds all done starts fast
 
+    from espnet_otreg.corpora.audio import UNOPENED
+
     try:
         info = soundfile.info(expected.path)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, *UNOPENED) as error:
         return f"unreadable: {error}"
     pairs = {
         "sampling rate": (info.samplerate, fs),

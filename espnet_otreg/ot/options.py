@@ -17,6 +17,9 @@ METHODS = ("auto", "log", "exp")
 Options = TypeVar("Options")
 
 
+_DIGITS = 1024  # binary ones, of the largest float
+
+
 class Rule(NamedTuple):
     """What an option means and which values it takes, beside its type."""
 
@@ -39,6 +42,8 @@ class Rule(NamedTuple):
         if kind not in (int, float):
             return isinstance(given, kind)
         if isinstance(given, bool) or not isinstance(given, int if kind is int else int | float):
+            return False
+        if isinstance(given, int) and given.bit_length() > _DIGITS:
             return False
         enough = given > self.low if self.above else given >= self.low
         return enough and given <= self.high and (self.infinite or abs(given) != math.inf)

@@ -5,7 +5,6 @@ Ctrl-C, or the end of this process by whatever means, ends the commands it start
 
 import argparse
 import fcntl
-import json
 import os
 import shlex
 import signal
@@ -221,7 +220,7 @@ class Engine:
             "made": time.strftime("%Y-%m-%d %H:%M:%S"),
             "digest": self.graph.stamps.output(step.out, step.digest_of),
             "read": {name: self.graph.digest(name) for name in step.needs},
-            "told": json.loads(json.dumps(step.told, default=str)),
+            "told": step.told,
         }
         write_json(step.record, content)
         _link(step)

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from espnet_otreg.errors import UserError
-from espnet_otreg.files import write_lines
+from espnet_otreg.files import infinite_to_text, write_lines
+from espnet_otreg.yaml_files import parse_yaml
 
 LARGE = 1 << 20  # bytes from which on a hash is worth keeping
 AUDIO = {".flac", ".wav", ".mp3", ".opus", ".ogg", ".npy"}  # known by name and size alone
@@ -92,9 +90,8 @@ class Stamps:
         place = Path(path)
         if place.suffix in (".yaml", ".yml") and place.is_file():
             content = place.read_bytes()
-            values = _parsed(place, content)
-            text = json.dumps(values, sort_keys=True, default=str)
-            return Given(path, _hash(text), content, values)
+            values = infinite_to_text(parse_yaml(content, place))
+            return Given(path, _hash(json.dumps(values, sort_keys=True)), content, values)
         if place.is_file():
             return Given(path, self.file(place))
         if not place.is_dir():
@@ -120,18 +117,6 @@ class Stamps:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _parsed(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    except RecursionError:
-        raise UserError(f"{path} is nested too deeply: expected a mapping of options") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must hold a mapping of options, got {type(values).__name__}")
-    return values
 
 
 def _tables(root: Path, depth: int = CORPUS_DEPTH) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 """What `bin/gap` drew, ready to stand inside a page."""
 
 import base64
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,16 +60,31 @@ def read_drawn(folder: Path | None) -> Drawn:
         return Drawn([], [])
     index = read_index(folder)
     figures = [
-        Figure(data_uri(folder / entry["file"]), entry["title"], entry["caption"])
-        for entry in index["figures"]
+        Figure(data_uri(folder / file), title, caption)
+        for file, title, caption in _texts(folder, index, "figures", ("file", "title", "caption"))
     ]
+    keys = ("set", "utterance", "system", "kind", "file")
     pictures = [
-        Picture(
-            f"{entry['set']}/{entry['utterance']}",
-            entry["system"],
-            entry["kind"],
-            data_uri(folder / entry["file"]),
-        )
-        for entry in index["pictures"]
+        Picture(f"{set_name}/{utterance}", system, kind, data_uri(folder / file))
+        for set_name, utterance, system, kind, file in _texts(folder, index, "pictures", keys)
     ]
     return Drawn(figures, pictures)
+
+
+def _texts(
+    folder: Path, index: dict[str, Any], part: str, keys: Sequence[str]
+) -> Iterator[list[str]]:
+    """Yield the texts of each entry; a file lies inside the folder."""
+    entries = index.get(part)
+    for entry in entries if isinstance(entries, list) else [entries]:
+        found = entry if isinstance(entry, dict) else {}
+        texts = [found[key] for key in keys if isinstance(found.get(key), str)]
+        if len(texts) < len(keys):
+            raise UserError(
+                f"{folder / INDEX}: {part} should be a list of {', '.join(keys)} in texts; draw "
+                "again by bin/gap"
+            )
+        file = found["file"]
+        if os.path.isabs(file) or ".." in Path(file).parts:
+            raise UserError(f"{folder / INDEX}: {file!r} points outside; draw again")
+        yield texts

@@ -75,7 +75,10 @@ def _hypothesis(utterance: Utterance, metric: str) -> dict[str, Any]:
 
 def _recordings(score: Path, data: Path | None, set_name: str, notes: list[str]) -> dict[str, Path]:
     """Find the recordings of a test set by its wav.scp."""
-    folder = data / set_name if data is not None else Path(read_json(score).get("reference", ""))
+    reference = read_json(score).get("reference", "")
+    if not isinstance(reference, str):
+        raise UserError(f"{score}: reference should be a folder, not {reference!r}; score again")
+    folder = data / set_name if data is not None else Path(reference)
     table = folder / "wav.scp"
     if data is not None and not table.is_file():
         raise UserError(f"{table} does not exist: --data should hold a data directory per test set")

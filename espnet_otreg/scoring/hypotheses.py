@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_table
+from espnet_otreg.files import read_lines, read_table
 
 WITH_FIELDS = (".tsv", ".csv", ".jsonl", ".json")  # ends of names; other files hold words alone
 # The first that is there counts.
@@ -124,16 +124,12 @@ def _table_rows(path: Path, ending: str) -> Iterator[tuple[int, dict[str, Any]]]
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error}); convert it") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}:{number} is not JSON ({error}); give one object per line"
             ) from error
@@ -149,7 +145,10 @@ def _name(path: Path, number: int, row: Mapping[str, Any]) -> str:
     column = next((column for column in ID_COLUMNS if column in row), None)
     if column is None:
         raise _no_field(path, number, row, ID_COLUMNS)
-    name = str(row[column])
+    given = row[column]
+    if not isinstance(given, str | int) or isinstance(given, bool):
+        raise UserError(f"{path}:{number}: {column} should be a text or a number, not {given!r}")
+    name = str(given)
     if column in PATH_COLUMNS:
         file = PurePosixPath(name.replace("\\", "/"))
         name = file.stem if file.suffix.lower() in _ENDINGS else file.name
@@ -167,6 +166,8 @@ def _text(path: Path, number: int, row: Mapping[str, Any], field: str | None) ->
     text = row[column]
     if not isinstance(text, str):
         raise UserError(f"{path}:{number}: {column} should be a text, not {text!r}")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"{path}:{number}: {column} holds half a character, {text!r}; mend it")
     return " ".join(text.split())
 
 

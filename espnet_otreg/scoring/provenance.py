@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json
@@ -77,9 +79,36 @@ def read_training_run(folder: Path) -> TrainingRun:
         return TrainingRun()
     content = read_json(path)
     run = TrainingRun(**{key: content.get(key) for key in TrainingRun._fields})
-    if not isinstance(run.wall_time_s, int | float | None):
-        raise UserError(f"{path}: wall_time_s should be seconds, not {run.wall_time_s!r}")
+    for key, value in run._asdict().items():
+        what, holds = _FACTS[key]
+        if value is not None and not holds(value):
+            raise UserError(f"{path}: {key} should be {what}, not {value!r}")
     return run
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e12
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_command(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(shlex.split(value))
+    except ValueError:  # a quotation without end
+        return False
+
+
+_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "command": ("a command line", _is_command),
+    "wall_time_s": ("seconds", _is_time),
+    "device": ("text", _is_text),
+    "seed": ("a whole number", lambda value: type(value) is int),
+    "started": ("text", _is_text),
+    "finished": ("true or false", lambda value: type(value) is bool),
+}
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -14,6 +14,7 @@ from espnet_otreg.files import read_json, write_json, writing
 from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Summary, Utterance, summarise
 
 _COUNTS = [f"{unit}_{field}" for unit in ("word", "char") for field in Counts._fields]
+_MOST = 1 << 31  # words of one utterance: sums of them fit a machine's integers
 _COLUMNS = ["utterance", "speaker", "language", *_COUNTS, "reference", "hypothesis"]
 
 
@@ -50,7 +51,7 @@ def save_score(
         **facts,
         "normaliser": normaliser,
         "per_utterance": side_file.name,
-        "per_utterance_sha256": _sha256(table),
+        "per_utterance_sha256": hashlib.sha256(table.encode("utf-8")).hexdigest(),
         TOTAL: total,
         "languages": languages,
     }
@@ -60,6 +61,8 @@ def save_score(
 
 def load_score(path: Path, metric: str = AUTO) -> Scored:
     """Read a score and check that its two files belong together."""
+    if not path.name:
+        raise UserError(f"{path} is no file; name a score.json")
     side_file = _side_file(path)
     for needed in (path, side_file):
         if not needed.is_file():
@@ -68,36 +71,51 @@ def load_score(path: Path, metric: str = AUTO) -> Scored:
                 f"--ref <data dir> --hyp {path.with_name('text')} --output {path}"
             )
     content = read_json(path)
-    table = side_file.read_bytes().decode("utf-8")
-    if content.get("per_utterance_sha256") != _sha256(table):
+    read = side_file.read_bytes()
+    if content.get("per_utterance_sha256") != hashlib.sha256(read).hexdigest():
         raise UserError(f"{side_file} is not the file that {path} was made with; score again")
-    header, *lines = table.rstrip("\n").split("\n")
+    normaliser = content.get("normaliser")
+    # translations and old scores do not say
+    missing, ignored = (content.get(f"{kind}_hypotheses", 0) for kind in ("missing", "ignored"))
+    if not isinstance(normaliser, str) or not _are_counts(missing, ignored):
+        raise UserError(
+            f"{path} should name its normaliser and count missing and ignored hypotheses, not "
+            f"{normaliser!r}, {missing!r}, {ignored!r}; score again"
+        )
+    try:
+        header, *lines = read.decode("utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{side_file} is not UTF-8 ({error}); score again") from error
     if header.split("\t") != _COLUMNS:
         raise UserError(f"{side_file} has other columns than this version writes; score again")
-    utterances = [_utterance(line.split("\t")) for line in lines]
-    return Scored(
-        path,
-        content["normaliser"],
-        utterances,
-        summarise(utterances, metric),
-        content.get("missing_hypotheses", 0),  # translations and old scores do not say
-        content.get("ignored_hypotheses", 0),
-    )
+    utterances = [_utterance(side_file, n, line.split("\t")) for n, line in enumerate(lines, 2)]
+    if not lines or len({utterance.name for utterance in utterances}) < len(lines):
+        raise UserError(f"{side_file} should have every utterance once, and one at least")
+    return Scored(path, normaliser, utterances, summarise(utterances, metric), missing, ignored)
 
 
-def _utterance(values: list[str]) -> Utterance:
-    name, speaker, language, *counts, reference, hypothesis = values
-    numbers = [int(count) for count in counts]
-    words, characters = Counts(*numbers[:5]), Counts(*numbers[5:])
+def _are_counts(*values: Any) -> bool:
+    return all(type(value) is int and 0 <= value < _MOST for value in values)
+
+
+def _utterance(path: Path, number: int, values: list[str]) -> Utterance:
+    try:
+        name, speaker, language, *counts, reference, hypothesis = values
+        numbers = [int(count) for count in counts]
+        words, characters = Counts(*numbers[:5]), Counts(*numbers[5:])
+        if not _are_counts(*numbers) or not all(map(_adds_up, (words, characters))):
+            raise ValueError(f"{numbers} are no counts of one alignment")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}:{number} is no scored utterance ({error}); score again") from error
     return Utterance(name, speaker, language, words, characters, reference, hypothesis)
+
+
+def _adds_up(counts: Counts) -> bool:
+    return counts.hits + counts.substitutions + counts.deletions == counts.reference
 
 
 def _side_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}.per_utt.tsv")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _summary_json(summary: Summary) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the audio took about that divided by their number.
 """
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table, write_json
 
 TIMING_FILE, SECONDS_TABLE, CONDITIONS_FILE = "timing.json", "seconds", "conditions.json"
+LONGEST = 1e12  # seconds, more than all recordings there are
 RECORDINGS, FRAMES = "recordings", "cached frames"  # what the model was given
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \(\w+:\d+\) \w+: (speech length: )?")
@@ -46,8 +48,12 @@ def read_timing(folder: Path) -> Timing | None:
     content = read_json(path)
     try:
         timing = Timing(**{field: content[field] for field in Timing._fields})
-        if not timing.audio_s > 0 or not timing.decoding_s >= 0:
+        if not 0 < timing.audio_s < LONGEST or not 0 <= timing.decoding_s < LONGEST:
             raise ValueError(f"{timing.decoding_s} s for {timing.audio_s} s of audio")
+        if not isinstance(timing.device, str) or not isinstance(timing.input, str):
+            raise TypeError(f"device and input should be texts: {timing.device}, {timing.input}")
+        if not all(type(n) is int for n in (timing.utterances, timing.processes)):
+            raise TypeError(f"not numbers: {timing.utterances}, {timing.processes}")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is no record of decode_sets ({error!r}); remove it") from error
     return timing
@@ -94,7 +100,7 @@ def part_seconds(part: Path) -> dict[str, float]:
     """Look up the seconds of each utterance of a part; empty where they are not known."""
     table = part / "1best_recog" / SECONDS_TABLE
     if table.is_file():
-        return {utt: float(value) for utt, value in read_table(table).items()}
+        return {utt: _seconds(table, utt, value) for utt, value in read_table(table).items()}
     keys, log = part / "keys", part / "log"
     if not keys.is_file() or not log.is_file():
         return {}
@@ -109,7 +115,10 @@ def seconds_in_log(log: str, utterances: Sequence[str]) -> dict[str, float]:
     An utterance lasts until the next begins, the last one until the last line with a time.
     """
     stamps = [match for line in log.splitlines() if (match := _STAMP.match(line))]
-    times = [datetime.strptime(stamp[1], "%Y-%m-%d %H:%M:%S,%f").timestamp() for stamp in stamps]
+    try:
+        times = [datetime.strptime(at[1], "%Y-%m-%d %H:%M:%S,%f").timestamp() for at in stamps]
+    except (ValueError, OverflowError):  # no time of any clock, such as the 45th day of a month
+        return {}
     starts = [time for time, stamp in zip(times, stamps, strict=True) if stamp[2]]
     if len(starts) != len(utterances) or not starts:
         return {}
@@ -117,11 +126,25 @@ def seconds_in_log(log: str, utterances: Sequence[str]) -> dict[str, float]:
     return {utt: end - start for utt, start, end in zip(utterances, starts, ends, strict=True)}
 
 
+def _seconds(table: Path, utt: str, value: str) -> float:
+    try:
+        seconds = float(value)
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"{value} s")
+    except ValueError as error:
+        raise UserError(
+            f"{table}: {utt} has no number of seconds ({error}); decode again"
+        ) from error
+    return seconds
+
+
 def _audio_seconds(audio: dict[str, str]) -> float | None:
     import soundfile
 
+    from espnet_otreg.corpora.audio import UNOPENED
+
     try:
         return sum(soundfile.info(path).duration for path in audio.values())
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, *UNOPENED) as error:
         logging.info("the recordings cannot be measured: %s", error)
         return None

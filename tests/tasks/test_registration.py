@@ -96,8 +96,7 @@ def test_a_wrong_option_stops_training_before_data_is_read(tmp_path):
     tokens = tmp_path / "tokens.txt"
     tokens.write_text("<blank>\n<unk>\na\n<sos/eos>\n")
     speech = tmp_path / "wav.scp"
-    speech.write_text("utterance /missing.wav
-")
+    speech.write_text("utterance /missing.wav\n")
     with pytest.raises(SystemExit, match=r"error: ot_conf\.epsilon: expected a number above 0"):
         asr_train.main(
             [
