@@ -109,6 +109,12 @@ class Fuzz:
         assert self.refused < self.inputs, "every input was refused: none went beyond the door"
 
 
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Work in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def fuzz(request):
     """Fuzz one target for its share of the time."""

@@ -49,8 +49,7 @@ CONFS = (OTConf, TransferConf, SLMConf, PromptConf, AlignmentConf)
 
 
 @pytest.fixture(autouse=True)
-def recipe(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def recipe(here):
     Path("ours.yaml").write_text(yaml.safe_dump(CONF))
     Path("stock.yaml").write_text("model: espnet\nmodel_conf: {}\n")
 

@@ -41,11 +41,6 @@ ROW = {"id": "u0", "text": "what was heard"}
 TAG, SET = "decode_x", "a_test"
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def scored_as_saved(folder, hypotheses, normaliser):
     """Score, write and read back: nothing is lost on the way."""
     tables = {"speakers": SPEAKERS, "languages": LANGUAGES}
