@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 import yaml
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.files import write_json
 from espnet_otreg.tasks.checkpoints import cannot_write
 
 _UNKNOWN_KEY = re.compile(r"(\w+)(?:\.__init__|\.__new__)?\(\) got (?:an )?unexpected keyword "
@@ -136,7 +138,10 @@ def stop(error: BaseException, args: argparse.Namespace | None = None) -> NoRetu
     if not _is_first_to_fail():
         logging.warning("another process ended before: %s", line)
         sys.exit(1)
-    _tell_launcher(error)
+    if os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        _tell_launcher(line)
+        sys.stderr.write(f"error: {line}\n")  # at once, or another process writes into the line
+        sys.exit(1)
     sys.exit(f"error: {line}")
 
 
@@ -165,12 +170,10 @@ def _is_first_to_fail() -> bool:
     return True
 
 
-def _tell_launcher(error: BaseException) -> None:
-    """Let torchrun's own report name the cause."""
-    if os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-        try:
-            get_error_handler().record_exception(error)
-        except OSError as second:
-            logging.warning("torchrun was not told: %s", second)
+def _tell_launcher(line: str) -> None:
+    """Let torchrun's own report name the cause, without the frames that led to it."""
+    try:
+        content = {"message": line, "timestamp": int(time.time())}
+        write_json(Path(os.environ["TORCHELASTIC_ERROR_FILE"]), content)
+    except OSError as second:
+        logging.warning("torchrun was not told: %s", second)

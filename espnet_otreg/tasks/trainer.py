@@ -47,14 +47,17 @@ class WholeTrainer(Trainer):
         cls._options, cls._follows, cls._epoch, cls._failure = options, False, 0, None
         if _is_first():
             remove_parts(folder)
-        with saving_whole(folder):
-            super().run(**given)
-        if cls._failure is not None:
+        try:
+            with saving_whole(folder):
+                super().run(**given)
+            if cls._failure is not None:
+                raise UserError(cls._failure)
+            if cls._epoch < options.max_epoch and options.patience is None:
+                raise UserError(f"training ended at epoch {cls._epoch} of {options.max_epoch}")
+        except BaseException:
             if _is_first():
                 remove_parts(folder)  # the same command tries this epoch again
-            raise UserError(cls._failure)
-        if cls._epoch < options.max_epoch and options.patience is None:
-            raise UserError(f"training ended at epoch {cls._epoch} of {options.max_epoch}")
+            raise
         cls._keep()
         if _is_first():
             (folder / PREVIOUS).unlink(missing_ok=True)  # a training that is over needs one

@@ -185,3 +185,5 @@ def test_under_torchrun_the_first_cause_is_said_once(corpus, tmp_path):
         "error: a batch of 1 cannot be shared out to 2 processes: raise batch_size to 2 or more, "
         "or train with fewer processes"
     ]
+    report = done.stderr.partition("Root Cause")[2]  # torchrun's own
+    assert said[0].removeprefix("error: ") in report and "Traceback" not in report

@@ -141,6 +141,16 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     )
 
 
+def test_a_resume_point_whose_epoch_cannot_be_saved_is_not_left_behind(tmp_path, monkeypatch):
+    def full(path, mode):
+        return open("/dev/full" if path.name.startswith("2epoch") else path, mode)
+
+    monkeypatch.setattr(checkpoints, "open", full, raising=False)
+    with pytest.raises(UserError, match=r"2epoch\.pth cannot be written"):
+        train(tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_write_that_fails_leaves_no_torso_and_the_same_command_goes_on(tmp_path, whole):
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
