@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -24,6 +24,7 @@ from espnet_otreg.models.slm_conf import TRANSPORT, SLMConf, SLMModelConf
 from espnet_otreg.models.transfer_conf import TransferConf
 from espnet_otreg.ot import AlignmentConf
 from espnet_otreg.ot.options import declared
+from espnet_otreg.recipe.declared import OPTIONS, Option
 
 
 class Section(NamedTuple):
@@ -43,23 +44,23 @@ class Chapter(NamedTuple):
     sections: tuple[Section, ...]
 
 
-class RecipeOption(Protocol):
-    """What an option of a recipe must tell of itself."""
-
-    name: str
-    default: Any
-    help: str
-    choices: Sequence[str] | None
-    kind: Any  # a type or its name
-    group: str
-
-
 INTRO = (
     "Of the three models, with their defaults. An unknown key, a wrong type or a value out of "
     "range is an error that names the key, before any data is read. Of `otreg` and `ot_transfer`, "
     "`model_conf` takes ESPnet's own keys too; of `slm` those that are told here. This page is "
     "made from the declarations in the code by `python -m espnet_otreg.bin.options_page`."
 )
+
+KINDS = {  # of a recipe's option, in words
+    "stage": "a stage",
+    "count": "1 or more",
+    "count0": "0 or more",
+    "number": "0 or more",
+    "numbers": "numbers",
+    "seeds": "whole numbers",
+    "words": "words",
+    "configs": "YAML files",
+}
 
 CHAPTERS = (
     Chapter(
@@ -149,15 +150,15 @@ def main(cmd: Sequence[str] | None = None) -> None:
     run(lambda: write_lines(args.output, options_page().splitlines()))
 
 
-def options_page(recipe: Iterable[RecipeOption] = ()) -> str:
-    """Return the page: the models' options, and those of the recipes if they are given."""
+def options_page() -> str:
+    """Return the page: the models' options and those of the recipes."""
     blocks = ["# Options", fill(INTRO, 100)]
     for chapter in CHAPTERS:
         blocks += [f"## {chapter.title}", fill(chapter.text, 100)]
         blocks.append(f"```yaml\n{chapter.example}```")
         for section in chapter.sections:
             blocks += [f"### {section.place}", *_section(section)]
-    blocks += _recipe(list(recipe))
+    blocks += _recipe(list(OPTIONS.values()))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -174,23 +175,29 @@ def _section(section: Section) -> list[str]:
     return [told, _table(("key", "default", "allowed", "what it is"), rows)]
 
 
-def _recipe(options: Sequence[RecipeOption]) -> list[str]:
+def _recipe(options: Sequence[Option]) -> list[str]:
     """Tell the options of the recipes, by group in the order of their declaration."""
-    if not options:
-        return ["Options of the recipes: `./run.sh --help`."]
     blocks = ["## Recipes", "Of `run*.sh` and `otreg.sh`, as `--name value`."]
     for group, members in groupby(options, key=lambda option: option.group):
         rows = [
-            (f"`--{each.name}`", _default(each.default), _kind(each), each.help) for each in members
+            (
+                f"`--{each.name}`",
+                f"`{each.default}`" if each.default else "none",
+                _kind(each),
+                each.help,
+            )
+            for each in members
         ]
         blocks += [f"### {group}", _table(("option", "default", "allowed", "what it is"), rows)]
     return blocks
 
 
-def _kind(option: RecipeOption) -> str:
-    if option.choices:
-        return f"one of {', '.join(map(str, option.choices))}"
-    return option.kind.__name__ if isinstance(option.kind, type) else str(option.kind)
+def _kind(option: Option) -> str:
+    kind = KINDS.get(option.kind, "")
+    choices = ", ".join(option.choices)
+    if kind:
+        return f"{kind}, or {choices}" if choices else kind
+    return f"one of {choices}" if choices else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,6 +12,7 @@ import espnet_otreg
 from espnet_otreg.bin.options_page import CHAPTERS, main, options_page
 from espnet_otreg.models.configuration import read_options
 from espnet_otreg.ot.options import declared
+from espnet_otreg.recipe.declared import OPTIONS
 from espnet_otreg.tasks.asr import PARTS
 
 PAGE = Path(__file__).parents[2] / "docs/OPTIONS.md"
@@ -79,15 +79,9 @@ def test_examples_hold_what_is_accepted(chapter):
             read_options(section.conf, given, place)
 
 
-def test_options_of_recipes_make_a_section_of_their_own():
-    options = [
-        SimpleNamespace(name="stage", default=0, help="first", choices=None, kind=int, group="Run"),
-        SimpleNamespace(
-            name="lm", default="", help="a|b", choices=("x", "y"), kind="choice", group="Models"
-        ),
-    ]
-    page = options_page(options)
-    assert "./run.sh --help" not in page
-    assert "### Run\n\n| option | default | allowed | what it is |" in page
-    assert "\n| `--stage` | `0` | int | first |\n" in page
-    assert "### Models\n" in page and "\n| `--lm` | `''` | one of x, y | a\\|b |\n" in page
+def test_every_option_of_the_recipes_is_on_the_page():
+    page = options_page()
+    assert "### Scoring\n\n| option | default | allowed | what it is |" in page
+    for option in OPTIONS.values():
+        default = f"`{option.default}`" if option.default else "none"
+        assert f"\n| `--{option.name}` | {default} |" in page

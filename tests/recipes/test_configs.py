@@ -11,7 +11,7 @@ RECIPES = Path(__file__).parents[2] / "egs2"
 OTHERS = {"transfer", "ablations", "slm"}  # folders of conf/ with tests of their own
 TRAINING = sorted(
     path
-    for path in RECIPES.glob("*_otreg/conf/**/*.yaml")
+    for path in (*RECIPES.glob("*_otreg/conf/*.yaml"), *RECIPES.glob("TEMPLATE/conf/*/*.yaml"))
     if path.stem != "decode" and not OTHERS.intersection(path.parts)
 )
 
