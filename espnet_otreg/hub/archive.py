@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.hub.facts import CONFIG, MODEL
+from espnet_otreg.hub.facts import CONFIG, MODEL, WEIGHTS
 from espnet_otreg.models.bases import file_hash
 
 SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar")
@@ -39,14 +39,15 @@ def write_pack(folder: Path, output: Path) -> None:
 
     suffix = suffix_of(output)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    further = [name for name in names if name not in (CONFIG, MODEL)]
+    model = WEIGHTS if WEIGHTS in names else MODEL
+    further = [name for name in names if name not in (CONFIG, model)]
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".packing-") as beside:
         made = Path(beside).resolve() / f"pack{suffix}"
         # pack() names members relative to the current folder, and lists them on stdout
         with contextlib.chdir(folder), contextlib.redirect_stdout(None):
-            pack({"asr_model_file": MODEL}, {"asr_train_config": CONFIG}, made, further)
+            pack({"asr_model_file": model}, {"asr_train_config": CONFIG}, made, further)
         os.replace(made, output)
 
 

@@ -210,9 +210,15 @@ def silence_id(tokenizer: Any, given: str | None = None) -> int:
     raise UserError("the tokenizer has no special token: name one in slm_conf.silence_token")
 
 
-def embedding_size(model: str) -> int:
+def embedding_size(model: str, trust_remote_code: bool = False) -> int:
     """Look up the dimension of a model's embeddings without loading its weights."""
-    config = import_transformers().AutoConfig.from_pretrained(str(resolve(model)))
+    folder = resolve(model)
+    try:
+        config = import_transformers().AutoConfig.from_pretrained(
+            str(folder), trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: its config.json cannot be read: {error}") from error
     config = config.get_text_config()
     return getattr(config, "word_embed_proj_dim", None) or config.hidden_size
 

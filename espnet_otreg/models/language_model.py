@@ -215,7 +215,9 @@ def max_pieces(tokenizer: LMTokenizer) -> int:
     transformers = import_transformers()
     config = transformers.AutoConfig.from_pretrained(str(tokenizer.folder), trust_remote_code=False)
     with torch.device("meta"):
-        return _max_pieces(transformers.AutoModel.from_config(config), tokenizer)
+        return _max_pieces(
+            transformers.AutoModel.from_config(config, trust_remote_code=False), tokenizer
+        )
 
 
 def _max_pieces(network: Any, tokenizer: LMTokenizer) -> int:
