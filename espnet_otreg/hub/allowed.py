@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 
 PARTS: dict[str, tuple[str, ...]] = {
     "frontend": ("default", "sliding_window", "wav2vec_cnn"),
@@ -62,8 +62,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not valid YAML ({reason}): fetch it again") from error
+        raise UserError(f"{path} is not valid YAML ({one_line(error)}): fetch it again") from error
     if not isinstance(content, dict | None) or not all(isinstance(k, str) for k in content or ()):
         raise UserError(f"{path} must hold a mapping of options, got {type(content).__name__}")
     return content or {}
@@ -167,7 +166,7 @@ def _check_lora(lora: Any, where: Path) -> None:
         raise UserError(f"{where}: lora_conf must be a mapping of options, got {_short(lora)}")
     for key, value in lora.items():
         if key not in LORA:
-            _refuse(where, "decoder_conf.lora_conf", key, LORA)
+            _refuse(where, "an option of decoder_conf.lora_conf", key, LORA)
         if key == "init_lora_weights" and value not in LORA_STARTS:
             _refuse(where, "decoder_conf.lora_conf.init_lora_weights", value, LORA_STARTS)
 

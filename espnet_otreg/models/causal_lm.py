@@ -13,7 +13,7 @@ from typing import Any
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.models.bases import DTYPES, Base, KeepsDtype
 from espnet_otreg.models.language_model import import_transformers, load, resolve
 from espnet_otreg.models.lm_cache import fingerprint
@@ -183,7 +183,7 @@ def load_tokenizer(folder: str | Path, trust_remote_code: bool = False) -> Any:
             str(folder), trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {one_line(error)}") from error
 
 
 def silence_id(tokenizer: Any, given: str | None = None) -> int:
@@ -218,7 +218,7 @@ def embedding_size(model: str, trust_remote_code: bool = False) -> int:
             str(folder), trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: its config.json cannot be read: {error}") from error
+        raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
     config = config.get_text_config()
     return getattr(config, "word_embed_proj_dim", None) or config.hidden_size
 

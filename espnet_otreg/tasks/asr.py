@@ -115,7 +115,7 @@ class ASRTask(asr_task.ASRTask):
         """Train as ESPnet does, and leave `run.json` beside the model."""
         if args.model == "ot_transfer":
             check_text_features(args)
-        for row in args.init_param or ():  # path:source:target:left out
+        for row in getattr(args, "init_param", None) or ():  # path:source:target:left out
             read_checkpoint(Path(row.split(":", 1)[0]))  # or ESPnet would run what is pickled there
         try:
             with recording(args):

@@ -1,0 +1,435 @@
+"""Packs that try to run code, or to read what is not theirs, when they are opened.
+
+Each attack changes an unpacked valid pack. Code that runs leaves the file `mark`; `secret` is a
+folder outside the pack with files that would be read if a name could lead there.
+"""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+
+
+class Scene(NamedTuple):
+    """Where an attack takes place."""
+
+    pack: Path  # an unpacked valid pack, a copy of its own
+    mark: Path  # there if code ran
+    secret: Path  # a folder outside
+
+
+class Attack(NamedTuple):
+    """A change of a valid pack, and what the refusal says."""
+
+    kind: str  # of the valid pack: beam, stock or slm
+    change: Callable[[Scene], Any]
+    told: str
+
+
+class Bomb:
+    """An object whose pickle, when read, makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.mark), "w")
+
+
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(kind: str, told: str) -> Callable[[Callable[[Scene], Any]], Callable[[Scene], Any]]:
+    """List an attack by the name of its function."""
+
+    def listed(change: Callable[[Scene], Any]) -> Callable[[Scene], Any]:
+        ATTACKS[change.__name__] = Attack(kind, change, told)
+        return change
+
+    return listed
+
+
+def edit(path: Path, **changes: Any) -> dict[str, Any]:
+    """Change options of a YAML or JSON file; `a__b` is option b of a."""
+    read, write = (json.loads, json.dumps) if path.suffix == ".json" else (_yaml, yaml.safe_dump)
+    content = read(path.read_text()) or {}
+    for name, value in changes.items():
+        *above, last = name.split("__")
+        options = content
+        for key in above:
+            if not isinstance(options.get(key), dict):
+                options[key] = {}
+            options = options[key]
+        options[last] = value
+    path.write_text(write(content))
+    return content
+
+
+def _yaml(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def explosive(path: Path, mark: Path) -> None:
+    """Write a checkpoint whose reading runs code."""
+    torch.save({"weights": Bomb(mark)}, path)
+
+
+def evil_code(folder: Path, mark: Path, **changes: Any) -> None:
+    """Let a folder of transformers bring Python code."""
+    (folder / "code.py").write_text(f"open({str(mark)!r}, 'w')\nclass Config: pass\n")
+    auto = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Config"}
+    edit(folder / "config.json", model_type="evil", auto_map=auto, **changes)
+
+
+def add_base(pack: Path, **base: Any) -> None:
+    """Name one more base model in otreg.json."""
+    facts = json.loads((pack / "otreg.json").read_text())
+    row = {"part": "decoder", "name": "yes", "sha256": "00" * 32, "local": False, "folder": None}
+    edit(pack / "otreg.json", bases=[*facts["bases"], {**row, **base}])
+
+
+def weights_of(pack: Path) -> Path:
+    """Return the file of a pack's weights."""
+    return next(
+        pack / name for name in ("model.safetensors", "model.pth") if (pack / name).exists()
+    )
+
+
+def torch_pack(pack: Path) -> Path:
+    """Let a pack name a checkpoint of torch as its weights; return where it lies."""
+    name = weights_of(pack).name
+    for listing in ("meta.yaml", "otreg.json"):
+        if (pack / listing).exists():
+            text = (pack / listing).read_text()
+            (pack / listing).write_text(text.replace(name, "model.pth"))
+    weights_of(pack).unlink()
+    return pack / "model.pth"
+
+
+@attack("beam", "no checkpoint of plain tensors")
+def weights_that_run(scene: Scene) -> None:
+    explosive(torch_pack(scene.pack), scene.mark)
+
+
+@attack("slm", "no checkpoint of plain tensors")
+def a_base_checkpoint_by_another_name(scene: Scene) -> None:
+    explosive(scene.pack / "base" / "encoder" / "weights.bin", scene.mark)
+    edit(scene.pack / "config.yaml", encoder_conf__checkpoint="weights.bin")
+
+
+@attack("slm", "name of a file beside it")
+def a_base_checkpoint_outside(scene: Scene) -> None:
+    explosive(scene.secret / "x.pth", scene.mark)
+    edit(scene.pack / "config.yaml", encoder_conf__checkpoint=str(scene.secret / "x.pth"))
+
+
+@attack("stock", "otreg.json names")
+def a_base_model_that_no_list_names(scene: Scene) -> None:
+    base = scene.pack / "base"
+    base.mkdir()
+    shutil.copy(scene.pack / "config.yaml", base / "config.yaml")
+    explosive(base / "valid.acc.ave.pth", scene.mark)
+    conf = {"experiment": str(base)}
+    edit(scene.pack / "config.yaml", encoder="espnet_speech", encoder_conf=conf, input_size=1)
+
+
+@attack("slm", "pack it again")
+def trust_given_by_the_list_of_base_models(scene: Scene) -> None:
+    evil_code(scene.pack / "base" / "decoder", scene.mark)
+    add_base(scene.pack, option="trust_remote_code")
+
+
+@attack("beam", "pack it again")
+def any_option_given_by_the_list_of_base_models(scene: Scene) -> None:
+    explosive(scene.secret / "x.pth", scene.mark)
+    add_base(scene.pack, part="normalize", option="stats_file", name=str(scene.secret / "x.pth"))
+
+
+@attack("beam", "lm_file is no option that a pack may set|lm_train_config is no option")
+def a_language_model_given_by_decoding_options(scene: Scene) -> None:
+    explosive(scene.pack / "lm.bin", scene.mark)
+    options = {"token_list": ["a"], "lm": "seq_rnn", "lm_conf": {}, "model": "lm"}
+    config = {**options, "model_conf": {}, "init": None}
+    (scene.pack / "lm.yaml").write_text(yaml.safe_dump(config))
+    files = {"lm_file": scene.pack / "lm.bin", "lm_train_config": scene.pack / "lm.yaml"}
+    edit(scene.pack / "decode.yaml", **{key: str(path) for key, path in files.items()})
+
+
+@attack("slm", "encoder is 'espnet_speech'")
+def a_base_model_that_stands_on_another(scene: Scene) -> None:
+    inner = scene.pack / "base" / "encoder" / "inner"
+    shutil.copytree(scene.pack / "base" / "encoder", inner)
+    explosive(inner / "valid.acc.ave.pth", scene.mark)
+    edit(
+        scene.pack / "base" / "encoder" / "config.yaml",
+        encoder="espnet_speech",
+        encoder_conf={"experiment": str(inner)},
+        input_size=1,
+    )
+
+
+@attack("slm", r"trust_remote_code\): read that code, then allow it by")
+def trust_given_by_a_base_models_configuration(scene: Scene) -> None:
+    evil_code(scene.pack / "base" / "decoder", scene.mark)
+    conf = {"model": str(scene.pack / "base" / "decoder"), "trust_remote_code": True}
+    config = scene.pack / "base" / "encoder" / "config.yaml"
+    edit(config, decoder="causal_lm", decoder_conf=conf)
+
+
+@attack("slm", r"trust_remote_code\): read that code, then allow it by")
+def trust_given_in_a_list(scene: Scene) -> None:
+    config = scene.pack / "config.yaml"
+    edit(config, frontend_conf={"frontends": [{"deep": [{"trust_remote_code": True}]}]})
+
+
+@attack("slm", r"trust_remote_code\): read that code, then allow it by")
+def trust_given_in_the_open(scene: Scene) -> None:
+    evil_code(scene.pack / "base" / "decoder", scene.mark)
+    edit(scene.pack / "config.yaml", decoder_conf__trust_remote_code="yes")
+
+
+@attack("slm", "from_pretrained.*trust_remote_code=True")
+def code_in_a_base_folder(scene: Scene) -> None:
+    evil_code(scene.pack / "base" / "decoder", scene.mark)
+
+
+@attack("slm", r"auto_map\): read that code")
+def code_of_the_hub_for_a_tokenizer(scene: Scene) -> None:
+    auto = {"AutoTokenizer": ["org/evil--code.Tokenizer", None]}
+    path = scene.pack / "base" / "decoder" / "tokenizer_config.json"
+    edit(path, auto_map=auto, tokenizer_class="EvilTokenizer")
+
+
+@attack("slm", "holds a folder, custom_generate")
+def code_that_generates(scene: Scene) -> None:
+    folder = scene.pack / "base" / "decoder" / "custom_generate"
+    folder.mkdir()
+    (folder / "generate.py").write_text(f"open({str(scene.mark)!r}, 'w')\n")
+
+
+@attack("slm", "attn_implementation is 'org/kernel'")
+def attention_of_the_hub(scene: Scene) -> None:
+    edit(scene.pack / "config.yaml", decoder_conf__attn_implementation="org/kernel")
+
+
+@attack("slm", "attn_implementation is 'org/kernel'")
+def attention_of_the_hub_in_a_base_folder(scene: Scene) -> None:
+    path = scene.pack / "base" / "decoder" / "config.json"
+    edit(path, _attn_implementation="org/kernel")
+
+
+@attack("slm", "no file of a plain model")
+def an_adapter_on_another_model(scene: Scene) -> None:
+    adapter = {"base_model_name_or_path": str(scene.secret), "peft_type": "LORA", "r": 1}
+    path = scene.pack / "base" / "decoder" / "adapter_config.json"
+    path.write_text(json.dumps(adapter))
+
+
+@attack("slm", "outside the model's folder")
+def shards_of_weights_outside(scene: Scene) -> None:
+    base = scene.pack / "base" / "decoder"
+    shutil.move(base / "model.safetensors", scene.secret / "model.safetensors")
+    edit(scene.pack / "otreg.json", files=[])
+    away = os.path.relpath(scene.secret / "model.safetensors", base)
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": away}}
+    (base / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@attack("slm", "outside the model's folder")
+def weights_named_outside(scene: Scene) -> None:
+    path = scene.pack / "base" / "decoder" / "config.json"
+    edit(path, transformers_weights="../../../secret/model.safetensors")
+
+
+@attack("slm", "asks for further packages")
+def a_quantised_model(scene: Scene) -> None:
+    path = scene.pack / "base" / "decoder" / "config.json"
+    edit(path, quantization_config={"quant_method": "gptq", "bits": 4})
+
+
+@attack("slm", "cannot be loaded as a causal language model|cannot be opened")
+def a_pickle_in_a_base_folder(scene: Scene) -> None:
+    base = scene.pack / "base" / "decoder"
+    (base / "model.safetensors").unlink()
+    edit(scene.pack / "otreg.json", files=[])
+    explosive(base / "pytorch_model.bin", scene.mark)
+
+
+@attack("slm", "lora_conf is 'megatron_config'")
+def adapters_that_import_by_name(scene: Scene) -> None:
+    (scene.pack / "evil.py").write_text(f"open({str(scene.mark)!r}, 'w')\n")
+    lora = {"r": 2, "target_modules": ["q_proj"], "megatron_config": {}, "megatron_core": "evil"}
+    edit(scene.pack / "config.yaml", decoder_conf__lora_conf=lora)
+
+
+@attack("slm", "lora_conf is 'corda_config'")
+def adapters_that_start_from_a_file(scene: Scene) -> None:
+    explosive(scene.pack / "cache.pt", scene.mark)
+    lora = {
+        "target_modules": ["q_proj"],
+        "init_lora_weights": "corda",
+        "corda_config": {"cache_file": str(scene.pack / "cache.pt")},
+    }
+    edit(scene.pack / "config.yaml", decoder_conf__lora_conf=lora)
+
+
+@attack("slm", "should be a folder|is outside the pack|lacks")
+def a_base_folder_outside(scene: Scene) -> None:
+    rows = json.loads((scene.pack / "otreg.json").read_text())["bases"]
+    rows[1]["folder"] = os.path.relpath(scene.secret, scene.pack)
+    edit(scene.pack / "otreg.json", bases=rows, files=[])
+
+
+@attack("slm", "no hub name")
+def a_base_model_by_a_path_as_its_hub_name(scene: Scene) -> None:
+    rows = json.loads((scene.pack / "otreg.json").read_text())["bases"]
+    rows[1] |= {"folder": None, "local": False, "name": str(scene.secret)}
+    edit(scene.pack / "otreg.json", bases=rows, files=[])
+
+
+@attack("slm", "a link that leads outside")
+def a_link_in_a_base_folder(scene: Scene) -> None:
+    path = scene.pack / "base" / "decoder" / "config.json"
+    shutil.move(path, scene.secret / "config.json")
+    path.symlink_to(scene.secret / "config.json")
+
+
+@attack("beam", "a link that leads outside")
+def a_link_as_weights(scene: Scene) -> None:
+    path = weights_of(scene.pack)
+    shutil.move(path, scene.secret / path.name)
+    path.symlink_to(scene.secret / path.name)
+
+
+@attack("beam", "neither file nor folder")
+def a_pipe_that_nobody_writes_to(scene: Scene) -> None:
+    (scene.pack / "bpe.model").unlink()
+    os.mkfifo(scene.pack / "bpe.model")
+
+
+@attack("beam", "outside the pack")
+def a_list_of_tokens_outside(scene: Scene) -> None:
+    edit(scene.pack / "config.yaml", token_list=str(scene.secret / "tokens.txt"))
+
+
+@attack("slm", "names files")
+def a_base_models_statistics_outside(scene: Scene) -> None:
+    conf = {"stats_file": str(scene.secret / "stats.npz")}
+    path = scene.pack / "base" / "encoder" / "config.yaml"
+    edit(path, normalize="global_mvn", normalize_conf=conf)
+
+
+@attack("beam", "no plain arrays")
+def statistics_that_run(scene: Scene) -> None:
+    bomb = np.array([Bomb(scene.mark)], dtype=object)
+    with open(scene.pack / "stats.npz", "wb") as stream:
+        np.savez(stream, count=bomb, sum=bomb, sum_square=bomb)
+
+
+@attack("beam", "no plain arrays")
+def statistics_that_are_a_pickle(scene: Scene) -> None:
+    (scene.pack / "stats.npz").write_bytes(pickle.dumps(Bomb(scene.mark)))
+
+
+@attack("beam", "not valid YAML")
+def python_in_yaml(scene: Scene) -> None:
+    tag = f"!!python/object/apply:builtins.open [{str(scene.mark)!r}, 'w']"
+    with open(scene.pack / "config.yaml", "a") as stream:
+        stream.write(f"evil: {tag}\n")
+
+
+@attack("beam", "not valid YAML")
+def python_in_decoding_options(scene: Scene) -> None:
+    tag = f"!!python/object/apply:builtins.open [{str(scene.mark)!r}, 'w']"
+    (scene.pack / "decode.yaml").write_text(f"beam_size: {tag}\n")
+
+
+@attack("beam", "ngram_file is no option that a pack may set")
+def a_file_of_ngrams_in_decoding_options(scene: Scene) -> None:
+    edit(scene.pack / "decode.yaml", ngram_file=str(scene.secret / "tokens.txt"))
+
+
+@attack("beam", "hugging_face_decoder_conf is no option")
+def options_of_transformers_in_decoding_options(scene: Scene) -> None:
+    conf = {"trust": {"custom_generate": "org/evil"}}
+    edit(scene.pack / "decode.yaml", hugging_face_decoder_conf=conf)
+
+
+@attack("beam", "dtype must be one of")
+def a_name_of_torch_in_decoding_options(scene: Scene) -> None:
+    edit(scene.pack / "decode.yaml", dtype="load")
+
+
+def _part(name: str, kind: str, **changes: Any) -> None:
+    def change(scene: Scene) -> None:
+        explosive(scene.pack / "x.pt", scene.mark)
+        for key, value in changes.items():
+            where = value.replace("PACK", str(scene.pack)) if isinstance(value, str) else value
+            edit(scene.pack / "config.yaml", **{key: where})
+
+    told = f"{next(iter(changes))} is .*, and a pack may ask for"
+    ATTACKS[name] = Attack(kind, change, told)
+
+
+_part("a_frontend_of_s3prl", "stock", frontend="s3prl", frontend_conf__frontend_conf={"x": 1})
+_part("a_frontend_of_whisper", "beam", frontend="whisper", frontend_conf__whisper_model="PACK/x.pt")
+_part("a_frontend_of_the_hub", "beam", frontend="huggingface", frontend_conf__model="org/evil")
+_part("frontends_in_a_list", "beam", frontend="fused", frontend_conf__frontends=[{"s3prl": 1}])
+_part("an_encoder_of_beats", "stock", encoder="beats", encoder_conf__beats_ckpt_path="PACK/x.pt")
+_part("an_encoder_of_whisper", "stock", encoder="whisper", encoder_conf__whisper_model="PACK/x.pt")
+_part("a_decoder_of_the_hub", "stock", decoder="hugging_face_transformers")
+_part("a_tokenizer_of_the_hub", "stock", token_type="hugging_face", bpemodel="org/evil")
+_part("adapters_of_espnet", "stock", use_adapter=True, adapter="houlsby", adapter_conf__x=1)
+
+
+@attack("stock", "no checkpoint of plain tensors")
+def a_stock_packs_language_model_that_runs(scene: Scene) -> None:
+    _language_model(scene)
+
+
+@attack("stock", "lm is 'transformer_opt'")
+def a_stock_packs_language_model_of_the_hub(scene: Scene) -> None:
+    _language_model(scene, lm="transformer_opt", lm_conf={"opt_name": "org/evil"})
+
+
+@attack("stock", "outside the pack")
+def a_stock_packs_language_model_with_tokens_outside(scene: Scene) -> None:
+    _language_model(scene, token_list=str(scene.secret / "tokens.txt"))
+
+
+def _language_model(scene: Scene, **changes: Any) -> None:
+    explosive(scene.pack / "lm.bin", scene.mark)
+    options = {"token_list": ["a", "b"], "lm": "seq_rnn", "lm_conf": {"unit": 4, "nlayers": 1}}
+    config = {**options, "model": "lm", "model_conf": {}, "init": None, **changes}
+    (scene.pack / "lm.yaml").write_text(yaml.safe_dump(config))
+    meta = scene.pack / "meta.yaml"
+    edit(meta, files__lm_file="lm.bin", yaml_files__lm_train_config="lm.yaml")
+
+
+@attack("taught", r"auto_map\): read that code|Python code that comes with a model")
+def code_in_the_tokenizers_folder(scene: Scene) -> None:
+    evil_code(scene.pack / "lm_tokenizer", scene.mark)
+
+
+@attack("beam", "")
+def python_files_beside(scene: Scene) -> None:
+    """Which opening must not care about."""
+    for name in ("sitecustomize", "usercustomize", "conftest", "torch", "yaml", "model"):
+        (scene.pack / f"{name}.py").write_text(f"open({str(scene.mark)!r}, 'w')\n")
+
+
+@attack("beam", "")
+def aliases_without_number(scene: Scene) -> None:
+    """A billion laughs, which are a few bytes as long as nobody spells them out."""
+    lines = ["a0: &a0 [x]"] + [
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)
+    ]
+    with open(scene.pack / "config.yaml", "a") as stream:
+        stream.write("\n".join([*lines, "model_conf_of_old: *a39", ""]))
