@@ -135,6 +135,7 @@ def a_base_model_that_no_list_names(scene: Scene) -> None:
     base = scene.pack / "base"
     base.mkdir()
     shutil.copy(scene.pack / "config.yaml", base / "config.yaml")
+    edit(base / "config.yaml", normalize=None)
     explosive(base / "valid.acc.ave.pth", scene.mark)
     conf = {"experiment": str(base)}
     edit(scene.pack / "config.yaml", encoder="espnet_speech", encoder_conf=conf, input_size=1)
@@ -143,6 +144,7 @@ def a_base_model_that_no_list_names(scene: Scene) -> None:
 @attack("slm", "pack it again")
 def trust_given_by_the_list_of_base_models(scene: Scene) -> None:
     evil_code(scene.pack / "base" / "decoder", scene.mark)
+    edit(scene.pack / "config.yaml", postencoder_conf__output_size=32)
     add_base(scene.pack, option="trust_remote_code")
 
 
@@ -177,10 +179,12 @@ def a_base_model_that_stands_on_another(scene: Scene) -> None:
 
 @attack("slm", r"trust_remote_code\): read that code, then allow it by")
 def trust_given_by_a_base_models_configuration(scene: Scene) -> None:
-    evil_code(scene.pack / "base" / "decoder", scene.mark)
-    conf = {"model": str(scene.pack / "base" / "decoder"), "trust_remote_code": True}
+    folder = scene.pack / "llm"
+    shutil.copytree(scene.pack / "base" / "decoder", folder)
+    evil_code(folder, scene.mark)
     config = scene.pack / "base" / "encoder" / "config.yaml"
-    edit(config, decoder="causal_lm", decoder_conf=conf)
+    conf = {"model": str(folder), "trust_remote_code": True}
+    edit(config, postencoder=None, decoder="causal_lm", decoder_conf=conf)
 
 
 @attack("slm", r"trust_remote_code\): read that code, then allow it by")
@@ -367,26 +371,31 @@ def a_name_of_torch_in_decoding_options(scene: Scene) -> None:
     edit(scene.pack / "decode.yaml", dtype="load")
 
 
-def _part(name: str, kind: str, **changes: Any) -> None:
+def _part(name: str, kind: str, part: str, choice: Any, **conf: Any) -> None:
     def change(scene: Scene) -> None:
         explosive(scene.pack / "x.pt", scene.mark)
-        for key, value in changes.items():
-            where = value.replace("PACK", str(scene.pack)) if isinstance(value, str) else value
-            edit(scene.pack / "config.yaml", **{key: where})
+        file = str(scene.pack / "x.pt")
+        options = {key: file if value == "x.pt" else value for key, value in conf.items()}
+        edit(scene.pack / "config.yaml", **{part: choice, f"{part}_conf": options})
 
-    told = f"{next(iter(changes))} is .*, and a pack may ask for"
-    ATTACKS[name] = Attack(kind, change, told)
+    ATTACKS[name] = Attack(kind, change, f"{part} is .*, and a pack may ask for")
 
 
-_part("a_frontend_of_s3prl", "stock", frontend="s3prl", frontend_conf__frontend_conf={"x": 1})
-_part("a_frontend_of_whisper", "beam", frontend="whisper", frontend_conf__whisper_model="PACK/x.pt")
-_part("a_frontend_of_the_hub", "beam", frontend="huggingface", frontend_conf__model="org/evil")
-_part("frontends_in_a_list", "beam", frontend="fused", frontend_conf__frontends=[{"s3prl": 1}])
-_part("an_encoder_of_beats", "stock", encoder="beats", encoder_conf__beats_ckpt_path="PACK/x.pt")
-_part("an_encoder_of_whisper", "stock", encoder="whisper", encoder_conf__whisper_model="PACK/x.pt")
-_part("a_decoder_of_the_hub", "stock", decoder="hugging_face_transformers")
-_part("a_tokenizer_of_the_hub", "stock", token_type="hugging_face", bpemodel="org/evil")
-_part("adapters_of_espnet", "stock", use_adapter=True, adapter="houlsby", adapter_conf__x=1)
+_part("a_frontend_of_s3prl", "stock", "frontend", "s3prl", frontend_conf={"upstream": "x"})
+_part("a_frontend_of_whisper", "beam", "frontend", "whisper", whisper_model="x.pt")
+_part("a_frontend_of_the_hub", "beam", "frontend", "huggingface", model="org/evil")
+_part("frontends_in_a_list", "beam", "frontend", "fused", frontends=[{"frontend_type": "s3prl"}])
+_part("an_encoder_of_beats", "stock", "encoder", "beats", beats_ckpt_path="x.pt")
+_part("an_encoder_of_whisper", "stock", "encoder", "whisper", whisper_model="x.pt")
+_part("an_encoder_of_hubert", "beam", "encoder", "hubert", hubert_url="x.pt", hubert_dir_path=".")
+_part("a_decoder_of_the_hub", "stock", "decoder", "hugging_face_transformers", model="org/evil")
+_part("a_decoder_of_state_spaces", "beam", "decoder", "s4", model_conf={"_name_": "os.system"})
+_part("adapters_of_espnet", "stock", "use_adapter", True)
+
+
+@attack("stock", "token_type is 'hugging_face'")
+def a_tokenizer_of_the_hub(scene: Scene) -> None:
+    edit(scene.pack / "config.yaml", token_type="hugging_face", bpemodel="org/evil")
 
 
 @attack("stock", "no checkpoint of plain tensors")
