@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 
+import hostile_bases  # noqa: F401  (lists its attacks)
 import numpy as np
 import pytest
 import torch
