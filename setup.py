@@ -35,6 +35,7 @@ setup(
         "pyyaml",
         "soundfile>=0.12",
         "soxr",
+        "safetensors>=0.4",
         "tqdm",
     ],
     extras_require={
