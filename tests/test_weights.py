@@ -67,7 +67,9 @@ def test_what_is_cut_short_or_missing_is_told_in_one_line(name, tmp_path):
 
 def test_weights_of_another_shape_are_refused_and_missing_ones_told(tmp_path, caplog):
     write_weights({"weight": torch.ones(2, 2)}, tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="belongs to another config.yaml: size mismatch for weight"):
+    with pytest.raises(
+        UserError, match=r"belongs to another config\.yaml: size mismatch for weight"
+    ):
         fill(torch.nn.Linear(3, 2), tmp_path / "x.safetensors")
     with caplog.at_level(logging.WARNING):
         assert fill(torch.nn.Linear(2, 2), tmp_path / "x.safetensors") == {"weight"}
