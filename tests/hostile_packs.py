@@ -251,3 +251,14 @@ def aliases_without_number(scene: Scene) -> None:
     ]
     with open(scene.pack / "config.yaml", "a") as stream:
         stream.write("\n".join([*lines, "model_conf_of_old: *a39", ""]))
+
+
+@attack("beam", "a link that leads outside")
+def a_link_as_list_of_base_models(scene: Scene) -> None:
+    shutil.move(scene.pack / "otreg.json", scene.secret / "otreg.json")
+    (scene.pack / "otreg.json").symlink_to(scene.secret / "otreg.json")
+
+
+@attack("stock", r"trust_remote_code\): read that code")
+def trust_given_to_a_language_model(scene: Scene) -> None:
+    _language_model(scene, unused=[[{"trust_remote_code": 1}]])

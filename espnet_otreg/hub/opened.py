@@ -62,6 +62,8 @@ def opened(
     """
     folder = find(tag, cache_dir).absolute()
     names = _read_meta(folder)
+    if (folder / FACTS).exists():
+        inside(folder, FACTS, "what a pack says of itself")
     facts = read_facts(folder) or Facts("espnet", "beam", "", str(tag))
     _tell_version(folder, facts)
     for name in (*names.values(), *facts.files):
@@ -97,7 +99,7 @@ def check_own(experiment: Path, trust_remote_code: bool = False) -> None:
     """
     where = experiment / CONFIG
     config = read_mapping(where)
-    check_config({"use_adapter": None, **config}, where, trusted=trust_remote_code)
+    check_config(config, where, trusted=trust_remote_code)
     if base_options(config).get("encoder") == "experiment":
         conf = config.get("encoder_conf") or {}
         check_experiment(
@@ -124,7 +126,9 @@ def _asr_config(
 
 def _lm_config(path: Path, folder: Path) -> dict[str, Any]:
     """Return the configuration of a language model for the beam search, of stock ESPnet's packs."""
-    config = needed(read_mapping(path), LM_PARTS)
+    whole = read_mapping(path)
+    check_code(whole, path, trusted=False)
+    config = needed(whole, LM_PARTS)
     resolve(config, folder)
     check_lm_config(config, path)
     return config
