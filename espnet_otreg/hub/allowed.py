@@ -61,7 +61,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping with names as keys; tags of Python are no YAML here."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # a folder, say
         raise UserError(f"{path} is not valid YAML ({one_line(error)}): fetch it again") from error
     if not isinstance(content, dict | None) or not all(isinstance(k, str) for k in content or ()):
         raise UserError(f"{path} must hold a mapping of options, got {type(content).__name__}")

@@ -114,6 +114,14 @@ def test_a_broken_meta_yaml_is_told(folder, content, told):
         pass
 
 
+def test_a_folder_where_a_configuration_is_needed_is_told_in_one_line(folder):
+    meta = yaml.safe_load((folder / "meta.yaml").read_text())
+    meta["yaml_files"]["asr_train_config"] = ""
+    (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
+    with pytest.raises(UserError, match="Is a directory"), opened(folder):
+        pass
+
+
 def test_an_experiment_that_is_not_packed_is_told(tmp_path):
     with pytest.raises(UserError, match=r"no packed model.*bin\.pack"), opened(tmp_path):
         pass
