@@ -76,7 +76,9 @@ def _copy_weights(source: Path, target: Path) -> None:
     """Copy the file, or, where it holds weights of training alone, what is left of it."""
     import torch
 
-    weights = torch.load(source, map_location="cpu", weights_only=True)
+    from espnet_otreg.weights import read_weights
+
+    weights = read_weights(source)
     kept = {name: value for name, value in weights.items() if not name.startswith(TRAINING_ONLY)}
     if len(kept) == len(weights):
         shutil.copyfile(source, target)

@@ -1,7 +1,10 @@
 """Stage 14: pack a trained model into one file, with a model card, in ESPnet's pack format.
 
 What decoding needs goes along and nothing names a folder of this machine: the file opens on any
-other, by `espnet_otreg.decode.speech2text.Speech2Text.from_pretrained`.
+other, by `espnet_otreg.decode.speech2text.Speech2Text.from_pretrained`. Weights are written as
+safetensors, in which nothing can run. Two kinds of file stay as training wrote them, and are read
+as tensors alone: with --stock model.pth, as stock ESPnet reads no other format, and with
+--include_base an ESPnet encoder's checkpoint, as its hash is what the model knows it by.
 """
 
 import argparse
@@ -84,6 +87,7 @@ def pack(args: argparse.Namespace) -> None:
             inference_args=args.inference_args,
             lm=args.lm,
             include_base=args.include_base,
+            stock=args.stock,
         )
         folder = Path(beside) / "pack"
         folder.mkdir()

@@ -213,7 +213,8 @@ def _batches(
     utts = list(test.audio)
     for start in range(0, len(utts), batch_size):
         batch = utts[start : start + batch_size]
-        frames = [torch.from_numpy(np.load(paths[utt]).astype("float32")) for utt in batch]
+        arrays = [np.load(paths[utt], allow_pickle=False).astype("float32") for utt in batch]
+        frames = [torch.from_numpy(array) for array in arrays]
         lengths = torch.tensor([len(one) for one in frames], device=device)
         yield batch, torch.nn.utils.rnn.pad_sequence(frames, batch_first=True).to(device), lengths
 

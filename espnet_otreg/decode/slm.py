@@ -14,6 +14,7 @@ import torch
 
 from espnet_otreg.decode.recording import read_recording
 from espnet_otreg.errors import UserError
+from espnet_otreg.hub.opened import check_own
 from espnet_otreg.models.slm import SLMModel, Speech
 
 Recording = str | Path | np.ndarray  # a file, samples (N,) or cached frames of the encoder (T, D)
@@ -51,9 +52,15 @@ class SpeechLanguageModel:
         checkpoint: str = "valid.loss.best.pth",
         *,
         device: str = "cpu",
+        trust_remote_code: bool = False,
     ) -> "SpeechLanguageModel":
-        """Load an experiment's folder; base models are found by the names in its config.yaml."""
+        """Load an experiment's folder; base models are found by the names in its config.yaml.
+
+        Nothing in it is run: a base model that brings Python code needs `trust_remote_code`.
+        """
         folder = Path(experiment)
+        if (folder / "config.yaml").is_file():
+            check_own(folder, trust_remote_code)
         return cls.from_files(folder / "config.yaml", folder / checkpoint, device=device)
 
     @classmethod
@@ -66,7 +73,7 @@ class SpeechLanguageModel:
                 raise UserError(f"{needed} does not exist: train first, or check its name")
         from espnet_otreg.tasks.asr import ASRTask  # tasks import models, not the other way round
 
-        model, options = ASRTask.build_model_from_file(str(config), str(checkpoint), device)
+        model, options = ASRTask.build_model_from_file(config, checkpoint, device)
         if not isinstance(model, SLMModel):
             raise UserError(f"{config} is of model {options.model}, and model slm is needed")
         return cls(model)
@@ -151,7 +158,7 @@ class SpeechLanguageModel:
         if isinstance(recording, np.ndarray):
             clip = recording
         elif str(recording).endswith(".npy"):
-            clip = np.load(recording)
+            clip = np.load(recording, allow_pickle=False)
         else:
             clip = read_recording(recording, self.sampling_rate)
         return torch.from_numpy(np.ascontiguousarray(clip, dtype=np.float32))
@@ -174,7 +181,7 @@ def _shape(recording: Recording) -> tuple[int, ...]:
     if isinstance(recording, np.ndarray):
         shape = recording.shape
     elif str(recording).endswith(".npy"):
-        shape = np.load(recording, mmap_mode="r").shape
+        shape = np.load(recording, mmap_mode="r", allow_pickle=False).shape
     else:
         try:
             shape = (soundfile.info(recording).frames,)

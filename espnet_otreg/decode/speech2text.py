@@ -18,10 +18,10 @@ from espnet_otreg.decode.ctc_greedy import ctc_greedy
 from espnet_otreg.decode.recording import read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.errors import UserError
-from espnet_otreg.hub.contents import read_weights
 from espnet_otreg.hub.decoding import accepted
 from espnet_otreg.hub.opened import Pack, opened
 from espnet_otreg.tasks.asr import ASRTask  # registers this package's models too
+from espnet_otreg.weights import fill, read_weights, tensors_only
 
 Recording = str | Path | np.ndarray | Tensor  # a file, or samples (N,) at the model's rate
 Answer = tuple[str | None, list[str], list[int], Any]  # text, tokens, their ids, details
@@ -61,7 +61,8 @@ class Speech2Text(asr_inference.Speech2Text):
             encoder: folder or hub name of a speech language model's frozen encoder, where the
                 pack neither holds it nor knows it by a hub name
             decoder: the same of its language model
-            trust_remote_code: open a pack whose base model brings Python code
+            trust_remote_code: open a pack whose base model brings Python code, and run it; without
+                it nothing in a pack is run
             options: of decoding, in place of those in the pack, such as beam_size
         """
         if model_tag is None:
@@ -76,7 +77,16 @@ class Speech2Text(asr_inference.Speech2Text):
                     f"{model_tag} is decoded by {pack.facts.method!r}, which espnet_otreg does not "
                     f"know here: install version {pack.facts.espnet_otreg}"
                 )
-            return OPENERS[pack.facts.method](pack, device, {**pack.decoding, **options})
+            try:
+                return OPENERS[pack.facts.method](pack, device, {**pack.decoding, **options})
+            except UserError:
+                raise
+            except Exception as error:  # whatever a configuration can make a model's parts do
+                reason = str(error).strip().split("\n", 1)[0]
+                raise UserError(
+                    f"{model_tag} cannot be opened ({type(error).__name__}: {reason}): its "
+                    "config.yaml is not that of a model that was trained"
+                ) from error
 
 
 class GreedySpeech2Text:
@@ -113,42 +123,38 @@ class ListeningSpeech2Text:
 
 
 def _beam(pack: Pack, device: str, options: dict[str, Any]) -> Speech2Text:
-    # read before ESPnet does, which would run what is pickled there
-    weights = read_weights(pack.model)
+    if options.get("quantize_asr_model") or options.get("quantize_lm"):
+        raise UserError("a pack is opened as it is: quantise the model after it was opened")
     if "lm_file" in pack.further:
         read_weights(Path(pack.further["lm_file"]))
     given = accepted(asr_inference.Speech2Text.__init__, {**options, **pack.further})
-    found = Speech2Text(str(pack.config), str(pack.model), device=device, **given)
-    _check_weights(found.asr_model, weights, pack)
+    with tensors_only():  # around ESPnet, which asks for more of what it loads by itself
+        found = Speech2Text(str(pack.config), None, device=device, **given)
+    _fill(found.asr_model, pack)
     found.sampling_rate, found.join = pack.facts.sampling_rate, _join(pack)
     return found
 
 
 def _greedy(pack: Pack, device: str, options: dict[str, Any]) -> GreedySpeech2Text:
-    weights = read_weights(pack.model)
     accepted(lambda: None, options)
-    model, trained = ASRTask.build_model_from_file(str(pack.config), str(pack.model), device)
-    _check_weights(model, weights, pack)
+    model, trained = ASRTask.build_model_from_file(pack.config, None, device)
+    _fill(model, pack)
     return GreedySpeech2Text(model, trained, pack.facts.sampling_rate, _join(pack))
 
 
 def _listening(pack: Pack, device: str, options: dict[str, Any]) -> ListeningSpeech2Text:
-    read_weights(pack.model)
-    for base in pack.facts.bases:
-        if base.folder is not None and base.option == "experiment":
-            for path in sorted((pack.folder / base.folder).glob("*.pth")):
-                read_weights(path)
     accepted(SpeechLanguageModel.transcribe, options)
     listener = SpeechLanguageModel.from_files(pack.config, pack.model, device=device)
     return ListeningSpeech2Text(listener, options)
 
 
-def _check_weights(model: Any, weights: dict[str, Tensor], pack: Pack) -> None:
-    """Refuse what ESPnet lets pass: weights that are missing stay random."""
+def _fill(model: Any, pack: Pack) -> None:
+    """Put the weights in, and refuse what ESPnet lets pass: those that are missing stay random."""
+    weights = fill(model, pack.model)
     if pack.facts.espnet_otreg == "":
         return  # stock ESPnet's pack, of any version
     names = model.state_dict().keys()
-    for kind, found in (("lacks", names - weights.keys()), ("has unknown", weights.keys() - names)):
+    for kind, found in (("lacks", names - weights), ("has unknown", weights - names)):
         if found:
             raise UserError(
                 f"{pack.model} {kind} {len(found)} tensors, first {min(found)}: it belongs to "

@@ -4,6 +4,7 @@ A checkpoint holds what was trained, and the hashes of what was frozen beneath i
 same: small base models may be put into it, others are found by name when it is opened.
 """
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.hub.allowed import BASE_PARTS, is_hub_name
+from espnet_otreg.hub.base_folders import check_experiment, check_pretrained, is_read
 from espnet_otreg.hub.facts import BaseModel
 from espnet_otreg.hub.located import inside
-
-OPTIONS = {  # part -> its class in YAML -> the option that names the base model
-    "encoder": {"hf_speech": "model", "espnet_speech": "experiment"},
-    "decoder": {"causal_lm": "model"},
-}
+from espnet_otreg.models.bases import CHECKPOINT
 
 
 def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[BaseModel, ...]:
@@ -28,7 +27,7 @@ def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[B
 
     rows = [
         (part, options[config[part]])
-        for part, options in OPTIONS.items()
+        for part, options in BASE_PARTS.items()
         if config.get(part) in options
     ]
     hashes = weights.get(HASHES)
@@ -53,7 +52,7 @@ def include(base: BaseModel, config: Mapping[str, Any], folder: Path) -> BaseMod
     target = folder / "base" / base.part
     target.mkdir(parents=True)
     if base.option == "experiment":
-        from espnet_otreg.models.espnet_speech import CHECKPOINT, experiment_base
+        from espnet_otreg.models.espnet_speech import experiment_base
 
         checkpoint = conf.get("checkpoint", CHECKPOINT)
         now = experiment_base(conf["experiment"], checkpoint).sha256
@@ -64,7 +63,11 @@ def include(base: BaseModel, config: Mapping[str, Any], folder: Path) -> BaseMod
 
         source = resolve(conf["model"])
         now = _hash(base, conf)
-        sources = sorted(path for path in source.iterdir() if path.is_file())
+        files = sorted(path for path in source.iterdir() if path.is_file())
+        sources = [path for path in files if is_read(path.name, conf)]
+        left = [path.name for path in files if path not in sources]
+        if left:
+            logging.info("not packed, as opening %s reads none of them: %s", source, left)
     if now != base.sha256:
         raise UserError(
             f"the base model {conf[base.option]} (SHA-256 {now[:12]}…) is not the one that the "
@@ -76,23 +79,74 @@ def include(base: BaseModel, config: Mapping[str, Any], folder: Path) -> BaseMod
 
 
 def point_to(
-    bases: tuple[BaseModel, ...], config: dict[str, Any], folder: Path, given: Mapping[str, str]
+    bases: tuple[BaseModel, ...],
+    config: dict[str, Any],
+    folder: Path,
+    given: Mapping[str, str],
+    trusted: bool = False,
 ) -> None:
-    """Let an unpacked configuration name its base models: those given, packed, or on the hub."""
+    """Let an unpacked configuration name its base models: those given, packed, or on the hub.
+
+    Only the one option of a part that names its base model is set, and what lies in the pack is
+    looked through.
+    """
     unknown = sorted(set(given) - {base.part for base in bases})
     if unknown:
         raise UserError(f"{folder} has no base model as its {unknown[0]}: leave that argument out")
+    wanted = base_options(config)
+    if {base.part: base.option for base in bases} != wanted or len(bases) != len(wanted):
+        told = [f"{base.part}_conf.{base.option}" for base in bases]
+        raise UserError(
+            f"{folder}: config.yaml asks for {sorted(wanted)} as base models and otreg.json names "
+            f"{told}: pack it again"
+        )
     for base in bases:
-        name = given.get(base.part, base.name)
-        if base.part not in given and base.folder is not None:
-            name = str(inside(folder, base.folder, f"base model of {base.part}"))
-        elif base.part not in given and base.local:
-            raise UserError(
-                f"the model was trained on a {base.part} of its own, {base.name} (SHA-256 "
-                f"{base.sha256[:12]}…), which is not in the pack: give its folder, "
-                f'from_pretrained(..., {base.part}="folder"), or pack with --include_base'
-            )
-        config[f"{base.part}_conf"][base.option] = name
+        conf = config.get(f"{base.part}_conf")
+        if not isinstance(conf, dict):
+            raise UserError(f"{folder}: {base.part}_conf of config.yaml must be a mapping")
+        conf[base.option] = _find(base, conf, folder, given.get(base.part), trusted)
+
+
+def base_options(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parts of a configuration that stand on a base model, and what names it."""
+    found = {}
+    for part, options in BASE_PARTS.items():
+        name = config.get(part)
+        if isinstance(name, str) and name in options:
+            found[part] = options[name]
+    return found
+
+
+def _find(
+    base: BaseModel, conf: Mapping[str, Any], folder: Path, given: str | None, trusted: bool
+) -> str:
+    """Return what a base model is called here, after a look at it."""
+    packed = given is None and base.folder is not None
+    if given is not None:
+        name = given
+    elif base.folder is not None:
+        name = str(inside(folder, base.folder, f"base model of {base.part}"))
+        if not Path(name).is_dir():
+            raise UserError(f"{folder}: {base.folder} should be a folder, with a base model")
+    elif base.local or base.option == "experiment":
+        raise UserError(
+            f"the model was trained on a {base.part} of its own, {base.name} (SHA-256 "
+            f"{base.sha256[:12]}…), which is not in the pack: give its folder, "
+            f'from_pretrained(..., {base.part}="folder"), or pack with --include_base'
+        )
+    elif not is_hub_name(base.name):
+        raise UserError(
+            f"{folder} names its {base.part} {base.name}, which is no hub name, or a folder here "
+            f'has it: say which one by from_pretrained(..., {base.part}="folder or name")'
+        )
+    else:
+        name = base.name
+    if base.option == "experiment":
+        checkpoint = conf.get("checkpoint", CHECKPOINT)
+        check_experiment(Path(name), checkpoint, packed=packed, trusted=trusted)
+    elif packed:
+        check_pretrained(Path(name), trusted)
+    return name
 
 
 def _hash(base: BaseModel, conf: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What goes into a pack: all that decoding needs, in one folder that names nothing outside it."""
 
 import logging
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +10,12 @@ import yaml
 import espnet_otreg
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines, writing
+from espnet_otreg.hub.allowed import ATTENTION, BASE_PARTS, PARTS, check_config, needed
 from espnet_otreg.hub.base_models import find_bases, include
 from espnet_otreg.hub.decoding import decoding_options
-from espnet_otreg.hub.facts import CONFIG, DECODING, METHODS, MODEL, TOKENIZER, Facts
+from espnet_otreg.hub.facts import CONFIG, DECODING, METHODS, MODEL, TOKENIZER, WEIGHTS, Facts
 from espnet_otreg.hub.located import bring_along
+from espnet_otreg.weights import read_weights, write_weights
 
 
 class Wanted(NamedTuple):
@@ -30,6 +31,7 @@ class Wanted(NamedTuple):
     lm: str | None = None  # masked language model whose pieces are the tokens
     include_base: bool = False
     trained_in: Path | None = None  # where `experiment` is an export of another
+    stock: bool = False  # to be opened by stock ESPnet
 
 
 class Contents(NamedTuple):
@@ -50,7 +52,10 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     trained_as = read_config((wanted.trained_in or wanted.experiment) / CONFIG)
     model = str(config.get("model", "espnet"))
     state = read_weights(weights)
-    shutil.copyfile(weights, folder / MODEL)
+    if wanted.stock:
+        shutil.copyfile(weights, folder / MODEL)
+    else:
+        write_weights(state, folder / WEIGHTS)
     bring_along(config, folder)
     bases = find_bases(config, state)
     if wanted.include_base:
@@ -62,6 +67,9 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     if wanted.lm is not None:
         _copy_tokenizer(wanted.lm, folder / TOKENIZER)
     config |= {"init_param": [], "output_dir": None}  # folders that other machines lack
+    _leave_attention(config)
+    if not wanted.stock:  # else nobody could open it
+        check_config(needed(config, PARTS), wanted.experiment / CONFIG, trusted=True)
     method = wanted.method or _method(config)
     if (model == "slm") != (method == "slm") or method not in METHODS:
         raise UserError(f"--method {method} does not decode model: {model}")
@@ -84,25 +92,6 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     return Contents(facts, config, trained_as, decoding)
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """Load a checkpoint that holds tensors alone; anything else in a pickle could be code."""
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{path} is no checkpoint of plain tensors ({reason})") from error
-    state = state.get("module", state)  # DeepSpeed's checkpoints
-    others = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
-    if others:
-        raise UserError(
-            f"{path} holds {others[0]}, which is no tensor: name a model such as "
-            "valid.acc.ave.pth, not the state of a training"
-        )
-    return state
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """Read a training's config.yaml."""
     if not path.is_file():
@@ -114,6 +103,15 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or "token_list" not in config:
         raise UserError(f"{path} does not describe a trained ESPnet ASR model: no token_list")
     return config
+
+
+def _leave_attention(config: dict[str, Any]) -> None:
+    """Leave out an implementation of attention that only some machines have."""
+    for part in BASE_PARTS:
+        conf = config.get(f"{part}_conf") or {}
+        if conf.get("attn_implementation") not in ATTENTION:
+            name = conf.pop("attn_implementation")
+            logging.info("not packed: %s_conf.attn_implementation %s is this machine's", part, name)
 
 
 def _method(config: dict[str, Any]) -> str:

@@ -2,13 +2,16 @@
 
 import inspect
 import logging
+import reprlib
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.bases import DTYPES
 
 OPTIONS = {
     "beam": (
@@ -41,6 +44,24 @@ def decoding_options(method: str, config: Path | None, arguments: str) -> dict[s
     if left:
         logging.info("not packed, as method %s writes the same without: %s", method, left)
     return {name: value for name, value in given.items() if name in OPTIONS[method]}
+
+
+def check_decoding(method: str, options: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """Return a pack's decoding options; one that is not listed, or no plain value, is refused."""
+    known = OPTIONS.get(method, ())
+    for name, value in options.items():
+        if name not in known:
+            raise UserError(
+                f"{where}: {name} is no option that a pack may set; known: {', '.join(known)}"
+            )
+        values = (
+            value.values() if name == "transducer_conf" and isinstance(value, dict) else [value]
+        )
+        if not all(isinstance(each, int | float | str | None) for each in values):
+            raise UserError(f"{where}: {name} must be a plain value, got {reprlib.repr(value)}")
+        if name == "dtype" and value not in DTYPES:
+            raise UserError(f"{where}: dtype must be one of {', '.join(DTYPES)}, got {value!r}")
+    return dict(options)
 
 
 def accepted(function: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json
 
 FACTS = "otreg.json"
-CONFIG, MODEL, DECODING, CARD = "config.yaml", "model.pth", "decode.yaml", "README.md"
+CONFIG, DECODING, CARD = "config.yaml", "decode.yaml", "README.md"
+WEIGHTS = "model.safetensors"  # of packs; there is nothing in it that could run
+MODEL = "model.pth"  # of packs for stock ESPnet, which reads no other format: tensors alone
 TOKENIZER = "lm_tokenizer"  # folder: of the masked language model whose pieces are the tokens
 METHODS = ("beam", "ctc_greedy", "slm")
 
@@ -52,6 +54,21 @@ def read_facts(folder: Path) -> Facts | None:
     known = {name: content[name] for name in (f.name for f in fields(Facts)) if name in content}
     try:
         bases = tuple(BaseModel(**base) for base in known.pop("bases", ()))
-        return Facts(bases=bases, files=tuple(known.pop("files", ())), **known)
+        facts = Facts(bases=bases, files=tuple(known.pop("files", ())), **known)
     except TypeError as error:
         raise UserError(f"{path} is not what bin/pack writes ({error}): pack again") from error
+    records: tuple[Facts | BaseModel, ...] = (facts, *bases)
+    for record in records:
+        for each in fields(record):
+            _check_type(path, each.name, getattr(record, each.name), each.type)
+    if not all(isinstance(name, str) for name in facts.files):
+        raise UserError(f"{path} is not what bin/pack writes (files): pack again")
+    if not 1000 <= facts.sampling_rate <= 192000:
+        raise UserError(f"{path}: sampling_rate {facts.sampling_rate} is none of speech")
+    return facts
+
+
+def _check_type(path: Path, name: str, value: object, kind: object) -> None:
+    kinds = {str: str, int: int, bool: bool, str | None: (str, type(None))}
+    if kind in kinds and not isinstance(value, kinds[kind]):  # type: ignore[index,arg-type]
+        raise UserError(f"{path} is not what bin/pack writes ({name}): pack again")

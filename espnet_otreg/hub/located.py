@@ -7,7 +7,10 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 
-PLACES = (("bpemodel",), ("non_linguistic_symbols",), ("normalize_conf", "stats_file"))
+PLACES = (
+    *(("bpemodel",), ("non_linguistic_symbols",), ("token_list",)),
+    ("normalize_conf", "stats_file"),
+)
 
 
 def bring_along(config: dict[str, Any], folder: Path) -> None:
@@ -43,9 +46,28 @@ def inside(folder: Path, name: str, what: str) -> Path:
     if ".." in path.parts or (path.is_absolute() and not Path(name).is_relative_to(folder)):
         raise UserError(f"{folder}: {what} is {name}, which is outside the pack: pack it again")
     found = Path(name) if path.is_absolute() else folder / name
-    if not found.exists():
+    try:
+        there = found.exists()
+    except (OSError, ValueError) as error:  # too long, or no name at all
+        raise UserError(
+            f"{folder}: {what} is no name of a file ({error}): pack it again"
+        ) from error
+    if not there:
         raise UserError(f"{folder} lacks {name} ({what}): fetch or unpack the model again")
+    if not any(found.resolve().is_relative_to(home) for home in _homes(folder)):
+        raise UserError(f"{folder}: {what} is {name}, a link that leads outside the pack")
+    if not (found.is_file() or found.is_dir()):
+        raise UserError(f"{folder}: {what} is {name}, which is neither file nor folder")
     return found.absolute()
+
+
+def _homes(folder: Path) -> list[Path]:
+    """Return where a pack's files may lie: the hub's cache keeps them beside, under links."""
+    home = folder.resolve()
+    for above in home.parents:
+        if above.name == "snapshots":
+            return [home, above.parent / "blobs"]
+    return [home]
 
 
 def _named(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -54,6 +76,8 @@ def _named(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
         options = config
         for name in above:
             options = options.get(name) or {}
+        if not isinstance(options, dict):
+            continue  # refused elsewhere
         value = options.get(key)
         if key == "bpemodel" and config.get("token_type") == "hugging_face":
             continue  # a model's name

@@ -1,4 +1,8 @@
-"""Opening a pack: a file, a folder or a hub name becomes a configuration whose paths are right."""
+"""Opening a pack: a file, a folder or a hub name becomes a configuration whose paths are right.
+
+A pack is data, whoever made it. What opening needs of its configuration is taken, pointed to files
+of the pack, and checked as ESPnet will read it: parts and options that are listed, tensors alone.
+"""
 
 import logging
 import os
@@ -8,14 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 import espnet_otreg
 from espnet_otreg.errors import UserError
+from espnet_otreg.hub.allowed import (
+    LM_PARTS,
+    PARTS,
+    check_code,
+    check_config,
+    check_lm_config,
+    needed,
+    read_mapping,
+)
 from espnet_otreg.hub.archive import META, SUFFIXES, unpack
-from espnet_otreg.hub.base_models import point_to
-from espnet_otreg.hub.facts import DECODING, FACTS, TOKENIZER, Facts, read_facts
+from espnet_otreg.hub.base_folders import check_experiment, check_pretrained
+from espnet_otreg.hub.base_models import base_options, point_to
+from espnet_otreg.hub.decoding import check_decoding
+from espnet_otreg.hub.facts import CONFIG, DECODING, FACTS, METHODS, TOKENIZER, Facts, read_facts
 from espnet_otreg.hub.located import inside, resolve
+from espnet_otreg.models.bases import CHECKPOINT
 
 
 class Pack(NamedTuple):
@@ -45,6 +62,8 @@ def opened(
     """
     folder = find(tag, cache_dir).absolute()
     names = _read_meta(folder)
+    if (folder / FACTS).exists():
+        inside(folder, FACTS, "what a pack says of itself")
     facts = read_facts(folder) or Facts("espnet", "beam", "", str(tag))
     _tell_version(folder, facts)
     for name in (*names.values(), *facts.files):
@@ -53,27 +72,95 @@ def opened(
         if name not in names:
             raise UserError(f"{folder / META} names no {name}: it is no pack of an ASR model")
     paths = {key: inside(folder, name, key) for key, name in names.items()}
-    config = _read_mapping(paths.pop("asr_train_config"))
-    if not trust_remote_code and _runs_code(config):
-        raise UserError(
-            f"{tag} runs Python code that comes with its base model: read that code, then give "
-            "from_pretrained(..., trust_remote_code=True)"
-        )
-    resolve(config, folder)
-    point_to(facts.bases, config, folder, bases or {})
-    decoding = folder / DECODING
+    config = _asr_config(paths["asr_train_config"], folder, facts, bases or {}, trust_remote_code)
+    further = {key: path for key, path in paths.items() if key in ("lm_train_config", "lm_file")}
+    tokenizer = folder / TOKENIZER
+    if tokenizer.is_dir():
+        check_pretrained(inside(folder, TOKENIZER, "tokenizer"))
     with tempfile.TemporaryDirectory(prefix="espnet_otreg-") as beside:
-        resolved = Path(beside) / "config.yaml"
-        resolved.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+        if "lm_train_config" in further:
+            lm_config = _lm_config(further["lm_train_config"], folder)
+            further["lm_train_config"] = _write(lm_config, Path(beside) / "lm.yaml")
         yield Pack(
             folder=folder,
-            config=resolved,
-            model=paths.pop("asr_model_file"),
+            config=_write(config, Path(beside) / CONFIG),
+            model=paths["asr_model_file"],
             facts=facts,
-            decoding=_read_mapping(decoding) if decoding.is_file() else {},
-            tokenizer=folder / TOKENIZER if (folder / TOKENIZER).is_dir() else None,
-            further={key: str(path) for key, path in paths.items() if key.startswith("lm_")},
+            decoding=_decoding(folder, facts.method),
+            tokenizer=tokenizer if tokenizer.is_dir() else None,
+            further={key: str(path) for key, path in further.items()},
         )
+
+
+def check_own(experiment: Path, trust_remote_code: bool = False) -> None:
+    """Look through an experiment's folder, which may come from elsewhere, before it is opened.
+
+    Its base models lie where its config.yaml says; nothing in them is run either.
+    """
+    where = experiment / CONFIG
+    config = read_mapping(where)
+    check_config(config, where, trusted=trust_remote_code)
+    if base_options(config).get("encoder") == "experiment":
+        conf = config.get("encoder_conf") or {}
+        check_experiment(
+            Path(str(conf.get("experiment"))),
+            conf.get("checkpoint", CHECKPOINT),
+            packed=False,
+            trusted=trust_remote_code,
+        )
+
+
+def _asr_config(
+    path: Path, folder: Path, facts: Facts, bases: Mapping[str, str], trusted: bool
+) -> dict[str, Any]:
+    """Return what ESPnet will read, checked after the last change to it."""
+    whole = read_mapping(path)
+    check_code(whole, path, trusted)
+    config = needed(whole, PARTS)
+    resolve(config, folder)
+    point_to(facts.bases, config, folder, bases, trusted)
+    check_config(config, path, trusted=trusted)
+    _check_statistics((config.get("normalize_conf") or {}).get("stats_file"))
+    return config
+
+
+def _lm_config(path: Path, folder: Path) -> dict[str, Any]:
+    """Return the configuration of a language model for the beam search, of stock ESPnet's packs."""
+    whole = read_mapping(path)
+    check_code(whole, path, trusted=False)
+    config = needed(whole, LM_PARTS)
+    resolve(config, folder)
+    check_lm_config(config, path)
+    return config
+
+
+def _check_statistics(path: str | None) -> None:
+    """Refuse objects in a file of statistics, which would be unpickled, before ESPnet reads it."""
+    if path is None:
+        return
+    try:
+        with open(path, "rb") as stream:
+            found = np.load(stream, allow_pickle=False)
+            arrays = [found] if isinstance(found, np.ndarray) else [found[key] for key in found]
+    except Exception as error:  # a file made to do harm can break its reader in any way
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{path} holds no plain arrays ({reason}): fetch it again") from error
+    if any(array.dtype.kind not in "fiu" for array in arrays):
+        raise UserError(f"{path} holds arrays of something else than numbers: fetch it again")
+
+
+def _decoding(folder: Path, method: str) -> dict[str, Any]:
+    path = folder / DECODING
+    if not path.is_file() or method not in METHODS:  # a later version's; whoever asked is told
+        return {}
+    options = read_mapping(inside(folder, DECODING, "decoding options"))
+    check_code(options, path, trusted=False)
+    return check_decoding(method, options, path)
+
+
+def _write(config: dict[str, Any], path: Path) -> Path:
+    path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    return path
 
 
 def find(tag: str | Path, cache_dir: str | Path | None = None) -> Path:
@@ -113,27 +200,14 @@ def _read_meta(folder: Path) -> dict[str, str]:
             f"{folder} holds no {META}: it is no packed model; an experiment is packed by "
             "python -m espnet_otreg.bin.pack"
         )
-    meta = _read_mapping(folder / META)
+    meta = read_mapping(inside(folder, META, "list of files"))
     try:
-        return {**meta["yaml_files"], **meta["files"]}
+        names = {**meta["yaml_files"], **meta["files"]}
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / META} names no files ({error}): pack again") from error
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML ({error}): fetch it again") from error
-    if not isinstance(content, dict | None):
-        raise UserError(f"{path} must hold a mapping, got {type(content).__name__}")
-    return content or {}
-
-
-def _runs_code(options: Any) -> bool:
-    if isinstance(options, dict):
-        return bool(options.get("trust_remote_code")) or any(map(_runs_code, options.values()))
-    return False
+    if not all(isinstance(word, str) for row in names.items() for word in row):
+        raise UserError(f"{folder / META} names something that is no file: pack again")
+    return names
 
 
 def _tell_version(folder: Path, facts: Facts) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.models.bases import DTYPES, Base, KeepsDtype
 from espnet_otreg.models.configuration import options_of
 from espnet_otreg.models.language_model import import_transformers, load, resolve
@@ -186,7 +186,7 @@ def load_tokenizer(folder: str | Path, trust_remote_code: bool = False) -> Any:
             str(folder), trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {one_line(error)}") from error
 
 
 def silence_id(tokenizer: Any, given: str | None = None) -> int:
@@ -213,9 +213,15 @@ def silence_id(tokenizer: Any, given: str | None = None) -> int:
     raise UserError("the tokenizer has no special token: name one in slm_conf.silence_token")
 
 
-def embedding_size(model: str) -> int:
+def embedding_size(model: str, trust_remote_code: bool = False) -> int:
     """Look up the dimension of a model's embeddings without loading its weights."""
-    config = import_transformers().AutoConfig.from_pretrained(str(resolve(model)))
+    folder = resolve(model)
+    try:
+        config = import_transformers().AutoConfig.from_pretrained(
+            str(folder), trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
     config = config.get_text_config()
     return getattr(config, "word_embed_proj_dim", None) or config.hidden_size
 

@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.bases import Base, file_hash
+from espnet_otreg.models.bases import CHECKPOINT, Base, file_hash
 from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.tensors import full_precision
+from espnet_otreg.weights import read_weights
 
-CHECKPOINT = "valid.acc.ave.pth"
 KEPT = ("frontend", "normalize", "preencoder", "encoder")
 
 
@@ -120,8 +120,7 @@ class ESPnetSpeechEncoder(AbsEncoder):
 
     def reload_pretrained_parameters(self) -> None:
         """Load the weights, also after ESPnet's `init`, which draws every one anew."""
-        state = torch.load(self._weights, map_location="cpu", weights_only=True)
-        state = state.get("module", state)  # DeepSpeed's checkpoints
+        state = read_weights(self._weights)
         missing = sorted(self.state_dict().keys() - state.keys())
         if missing:
             raise UserError(
@@ -200,7 +199,7 @@ def _build(config: Path, weights: Path) -> Any:
     from espnet_otreg.tasks.asr import ASRTask  # which imports this module
 
     try:
-        return ASRTask.build_model_from_file(str(config), str(weights), "cpu")[0]
+        return ASRTask.build_model_from_file(config, weights, "cpu")[0]
     except (OSError, RuntimeError, KeyError) as error:
         raise UserError(
             f"the model of {config} cannot be built ({error}): use the folder as its training "

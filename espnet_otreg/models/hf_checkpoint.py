@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.models.bases import Base, hash_files
 from espnet_otreg.models.language_model import import_transformers, load, resolve
 from espnet_otreg.models.lm_cache import weight_files
@@ -64,7 +64,7 @@ def _configure(folder: Path, layer: int | None, trusted: bool) -> Any:
     try:
         config = auto.from_pretrained(str(folder), trust_remote_code=trusted)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: its config.json cannot be read: {error}") from error
+        raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
     if config.model_type not in KINDS:
         raise UserError(
             f"{folder} is of the kind {config.model_type}; encoder: hf_speech takes "
@@ -93,7 +93,7 @@ def open_extractor(folder: Path, trusted: bool) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder}: its feature extractor cannot be loaded; save it beside the model "
-            f"(preprocessor_config.json): {error}"
+            f"(preprocessor_config.json): {one_line(error)}"
         ) from error
     if extractor.sampling_rate != RATE:
         raise UserError(f"{folder} takes {extractor.sampling_rate} Hz; speech here has {RATE} Hz")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -85,7 +85,7 @@ def load(auto: Any, folder: Path, what: str, unused: str | None = None, **option
         with quiet(import_transformers()):
             network, report = auto.from_pretrained(str(folder), output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UserError(f"{folder} cannot be loaded as {what}: {error}") from error
+        raise UserError(f"{folder} cannot be loaded as {what}: {one_line(error)}") from error
     missing = sorted(key for key in report["missing_keys"] if unused is None or unused not in key)
     if missing:
         raise UserError(
@@ -106,7 +106,9 @@ class LMTokenizer:
                 str(self.folder), trust_remote_code=False
             )
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{self.folder}: its tokenizer cannot be loaded: {error}") from error
+            raise UserError(
+                f"{self.folder}: its tokenizer cannot be loaded: {one_line(error)}"
+            ) from error
         pair = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         if None in pair:
             raise UserError(
@@ -215,7 +217,9 @@ def max_pieces(tokenizer: LMTokenizer) -> int:
     transformers = import_transformers()
     config = transformers.AutoConfig.from_pretrained(str(tokenizer.folder), trust_remote_code=False)
     with torch.device("meta"):
-        return _max_pieces(transformers.AutoModel.from_config(config), tokenizer)
+        return _max_pieces(
+            transformers.AutoModel.from_config(config, trust_remote_code=False), tokenizer
+        )
 
 
 def _max_pieces(network: Any, tokenizer: LMTokenizer) -> int:

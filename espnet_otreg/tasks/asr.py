@@ -27,6 +27,7 @@ from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
+from espnet_otreg.weights import fill, read_checkpoint, tensors_only
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
@@ -85,11 +86,30 @@ class ASRTask(asr_task.ASRTask):
             if not args.decoder_conf.get("model"):
                 raise UserError("decoder_conf.model must name a language model: folder or hub name")
             if args.postencoder_conf.get("output_size") is None:
-                size = embedding_size(args.decoder_conf["model"])
+                conf = args.decoder_conf
+                size = embedding_size(conf["model"], conf.get("trust_remote_code", False))
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
         return model
+
+    @classmethod
+    def build_model_from_file(
+        cls,
+        config_file: Path | str | None = None,
+        model_file: Path | str | None = None,
+        device: str = "cpu",
+    ) -> tuple[ESPnetASRModel, argparse.Namespace]:
+        """Build as ESPnet does; of the checkpoint tensors alone are read, so nothing in it runs."""
+        if config_file is None:
+            if model_file is None:
+                raise UserError("a model is built from its config.yaml: name one, or a checkpoint")
+            config_file = Path(model_file).parent / "config.yaml"
+        with tensors_only():  # for files that a part of the model opens by itself
+            model, options = super().build_model_from_file(config_file, None, device)
+        if model_file is not None:
+            fill(model, Path(model_file))
+        return model, options
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -101,6 +121,8 @@ class ASRTask(asr_task.ASRTask):
                 check_text_features(args)
             if args.model == "slm":
                 check_cached_frames(args)
+            for row in getattr(args, "init_param", None) or ():  # path:source:target:left out
+                read_checkpoint(Path(row.split(":", 1)[0]))  # ESPnet runs what is pickled there
             try:
                 with recording(args) as record:
                     WholeTrainer.record = record

@@ -28,11 +28,11 @@ def test_a_pack_holds_what_decoding_needs_and_names_no_folder_of_this_machine(re
         names = stream.namelist()
         config = yaml.safe_load(stream.read("config.yaml"))
         told = b"".join(
-            stream.read(name) for name in names if not name.endswith((".pth", ".model"))
+            stream.read(name) for name in names if not name.endswith((".safetensors", ".model"))
         )
     assert names[0] == "meta.yaml"
     assert set(names) == {
-        *("meta.yaml", "config.yaml", "model.pth", "bpe.model", "stats.npz"),
+        *("meta.yaml", "config.yaml", "model.safetensors", "bpe.model", "stats.npz"),
         *("decode.yaml", "otreg.json", "README.md"),
     }
     assert config["bpemodel"] == "bpe.model"

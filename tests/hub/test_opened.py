@@ -2,6 +2,7 @@ import logging
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -25,8 +26,9 @@ def folder(tmp_path):
     config = {"bpemodel": "bpe.model", "normalize_conf": {"stats_file": "stats.npz"}}
     (made / "meta.yaml").write_text(yaml.safe_dump(meta))
     (made / "config.yaml").write_text(yaml.safe_dump(config))
-    for name in ("model.pth", "bpe.model", "stats.npz"):
+    for name in ("model.pth", "bpe.model"):
         (made / name).write_bytes(b"")
+    np.savez(made / "stats.npz", count=9, sum=np.ones(3), sum_square=np.ones(3))
     write_facts(made)
     return made
 
@@ -90,6 +92,7 @@ def test_base_models_of_the_hub_are_left_by_name_and_unknown_ones_refused(folder
 def test_code_that_comes_with_a_base_model_is_run_by_wish_alone(folder):
     config = {"decoder": "causal_lm", "decoder_conf": {"trust_remote_code": True}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_facts(folder, bases=(BaseModel("decoder", "model", "org/llm", "ab" * 32, False, None),))
     with pytest.raises(UserError, match="trust_remote_code=True"), opened(folder):
         pass
     with opened(folder, trust_remote_code=True):
@@ -108,6 +111,14 @@ def test_code_that_comes_with_a_base_model_is_run_by_wish_alone(folder):
 def test_a_broken_meta_yaml_is_told(folder, content, told):
     (folder / "meta.yaml").write_text(content)
     with pytest.raises(UserError, match=told), opened(folder):
+        pass
+
+
+def test_a_folder_where_a_configuration_is_needed_is_told_in_one_line(folder):
+    meta = yaml.safe_load((folder / "meta.yaml").read_text())
+    meta["yaml_files"]["asr_train_config"] = ""
+    (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
+    with pytest.raises(UserError, match="Is a directory"), opened(folder):
         pass
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 import yaml
 from espnet2.bin import asr_inference
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
+from safetensors.torch import load_file, save_file
 from tiny_llm import SENTENCES, save_llm
 from tiny_lm import save_bert
 from tiny_packs import MODEL, make_pack, save_clip, save_listener, save_recogniser, save_taught
@@ -201,14 +203,35 @@ def test_weights_that_are_missing_and_pickles_of_code_are_refused(tmp_path, away
     pack = make_pack(folder, away / "packed.zip", "--mini", "true")
     with zipfile.ZipFile(pack) as stream:
         stream.extractall("opened")
-    state = torch.load("opened/model.pth", weights_only=True)
+    state = load_file("opened/model.safetensors")
     lost = state.pop("ctc.ctc_lo.bias")
-    torch.save(state, "opened/model.pth")
+    save_file(state, "opened/model.safetensors")
     with pytest.raises(UserError, match=r"lacks 1 tensors, first ctc\.ctc_lo\.bias"):
         Speech2Text.from_pretrained("opened")
-    torch.save({**state, "ctc.ctc_lo.bias": lost, "run": logging.Formatter()}, "opened/model.pth")
+    of_before("opened", {**state, "ctc.ctc_lo.bias": lost, "run": logging.Formatter()})
     with pytest.raises(UserError, match="no checkpoint of plain tensors"):
         Speech2Text.from_pretrained("opened")
+
+
+def of_before(folder, state):
+    """Turn an unpacked folder into one of the time when packs held checkpoints of torch."""
+    folder = Path(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "model.pth")
+    for name in ("meta.yaml", "otreg.json"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("model.safetensors", "model.pth"))
+
+
+def test_new_packs_hold_nothing_to_unpickle_and_those_of_before_open_as_ever(tmp_path, away):
+    folder = save_recogniser(tmp_path / "home")
+    pack = make_pack(folder, away / "packed.zip", "--mini", "true", "--method", "ctc_greedy")
+    with zipfile.ZipFile(pack) as stream:
+        assert not [name for name in stream.namelist() if name.endswith((".pth", ".bin", ".pt"))]
+        stream.extractall("opened")
+    expected = Speech2Text.from_pretrained(pack)("speech.wav")
+    of_before("opened", load_file("opened/model.safetensors"))
+    assert Speech2Text.from_pretrained("opened")("speech.wav") == expected
 
 
 def test_recordings_of_another_rate_are_resampled(away):
