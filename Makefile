@@ -12,7 +12,7 @@ SYSTEM ?= Base+OTReg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer run-slm test unit lint venv browser pictures bench clean
+.PHONY: run run-transfer run-slm test unit lint audit venv browser pictures bench clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
@@ -33,6 +33,10 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What is installed beside the project: licences, versions against what is asked for, advisories.
+audit: venv
+	$(BIN)/python tools/audit.py
 
 # Reports are tested in a real browser; without one those tests are skipped.
 browser:
@@ -64,7 +68,7 @@ venv: $(VENV)/.installed
 
 # pip 26.3 refuses ESPnet 202511, whose dependency ci_sdr declares a direct URL in an extra.
 # torchaudio 2.11 is the last release; it declares no bound on torch, so it is named here.
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip<26.3'
 	$(BIN)/pip install -q 'espnet==202511' 'torchaudio==2.11.0' -e '.[test]'

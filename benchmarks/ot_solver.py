@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 
 from espnet_otreg.ot import OTRegLoss, cosine_cost, sinkhorn
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 REFERENCE = "POT ot.batch, log, detached"
 OURS = "ours, auto"

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_otreg.bin.export_stock import OWN_OPTIONS
 from espnet_otreg.compat import espnet_version
+from espnet_otreg.hub.stock import OWN_OPTIONS
 from espnet_otreg.tasks.asr import ASRTask
 
 MINI = Path(__file__).parents[1] / "egs2/covost2_otreg/conf/mini/train_otreg.yaml"

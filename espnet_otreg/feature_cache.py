@@ -30,6 +30,20 @@ def array_path(output: Path, number: int) -> Path:
     return output / "arrays" / f"{number // PER_FOLDER:04d}" / f"{number:07d}.npy"
 
 
+def features_of(features: Sequence[Path] | None, sets: Sequence[Path]) -> list[Path | None]:
+    """Return each set's folder of features: one was given for each, or one that holds them all."""
+    if not features:
+        return [None for _ in sets]
+    if len(features) == len(sets) and (len(sets) > 1 or features[0].name == sets[0].name):
+        return list(features)
+    if len(features) == 1:
+        return [features[0] / folder.name for folder in sets]
+    raise UserError(
+        f"--features names {len(features)} folders for {len(sets)} sets: give one for each set, in "
+        "their order, or one folder that holds them by name"
+    )
+
+
 def refuse_strangers(output: Path, made_of: Mapping[str, Any], model: str, what: str) -> None:
     """What is there must have been made of the same; key `model` is the model's name alone.
 

@@ -1,14 +1,36 @@
-"""Files that appear whole or not at all, and Kaldi's `name value` tables."""
+"""Files that appear whole or not at all, Kaldi's `name value` tables, and standard output."""
 
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from espnet_otreg.errors import UserError
+
+
+@contextmanager
+def printing_to_stderr() -> Iterator[None]:
+    """Send what others print to standard error: standard output belongs to the command.
+
+    For imports: ESPnet 202511 prints while it loads. The file descriptor moves and `sys.stdout`
+    stays, for modules keep it (`def print_config(cls, file=sys.stdout)`).
+    """
+    if sys.stdout is None or sys.stderr is None:  # closed by who started us
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager
@@ -97,3 +119,14 @@ def nan_to_null(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [nan_to_null(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def infinite_to_text(value: Any) -> Any:
+    """Name infinite numbers and nan as YAML does, as JSON has none; other types become text."""
+    if isinstance(value, Mapping):
+        return {str(key): infinite_to_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [infinite_to_text(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value if isinstance(value, str | int | float | None) else str(value)

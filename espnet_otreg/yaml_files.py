@@ -19,9 +19,13 @@ _PLAIN = (str, int, float, type(None))
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a mapping of options: mappings with text as keys, lists, text, numbers, truth values."""
+    return parse_yaml(path.read_bytes(), path)
+
+
+def parse_yaml(text: bytes, path: Path) -> dict[str, Any]:
+    """Read what was in a file, which errors name."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = _parsed(text)
+        content = _parsed(text.decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except UserError as error:

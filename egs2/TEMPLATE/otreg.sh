@@ -1,201 +1,232 @@
 #!/usr/bin/env bash
-# The stages of every recipe, numbered as in ESPnet's asr.sh. A recipe's run.sh gives the facts.
+# The stages of every recipe, numbered as in ESPnet's asr.sh, from top to bottom. A recipe's run.sh
+# gives the facts. Each stage declares its steps, in the words that step.sh explains; the last line
+# runs those that are not done.
 set -euo pipefail
-set -m  # background trainings get process groups of their own, so that Ctrl-C can end them all
-trap 'for job in $(jobs -p); do kill -- "-${job}" 2> /dev/null || true; done' EXIT
-trap 'echo "interrupted: finished work is kept, the same command goes on from there" >&2; exit 130' INT TERM
-
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
-. ./parse_options.sh
-
-cores=$(env -u OMP_NUM_THREADS nproc)  # nproc obeys OMP_NUM_THREADS
-
-# General
-stage=0               # first stage to run
-stop_stage=15         # last stage to run
-ngpu=auto             # GPUs per training; auto: all that are present
-nj=${cores}           # processes for data preparation
-inference_nj=${cores} # processes for decoding
-gpu_inference=auto    # decode on the GPU: true, false, auto
-train_nj=auto         # trainings at a time; auto: one on a GPU, two on two or more CPU cores
-dumpdir=dump          # formatted audio
-expdir=exp            # trained models and results
-
-# Data
-langs="en es fr"      # languages, trained together, of which a corpus may lack some; all: those present
-mini=auto             # make and use mini corpora; auto: when db.sh lacks a path
-mini_size=mini        # smoke, mini or large
-train_corpora=        # what the compared systems train on
-init_corpora=         # what the common checkpoint trains on; default: train_corpora
-test_corpora=         # what everything is tested on; others than train_corpora are cross-domain
-overlap=error         # clips or speakers of a test set in training: error, drop them there, allow
-sentence_overlap=allow  # sentences of a test set in training, which are counted: error, drop, allow
-max_rejected=0.1      # share of unusable utterances from which on a language's split is refused
-audio_format=flac
-fs=16000
-speed_perturb_factors=   # e.g. "0.9 1.0 1.1"
-min_wav_duration=0.1  # seconds; shorter training utterances are dropped and listed
-max_wav_duration=20   # seconds; longer training utterances are dropped and listed
-frames_per_second=20  # encoder frames; an utterance with more tokens than frames is dropped
-
-# Tokens
-token_type=bpe        # bpe, char, lm: pieces of a masked language model, slm: of a causal one
-nbpe=300
-bpemode=unigram
-allow_missing=false   # let test sets need pieces that no training text has; they become <unk>
-language_model=       # for lm and slm: a folder or hub name; mini: one is made of mini text
-feats_normalize=utterance_mvn  # or global_mvn, which costs a pass over all audio
-
-# Speech language model (token_type slm)
-speech_encoder=       # folder or hub name of the frozen encoder [the config's]
-cache_frames=false    # compute the frozen encoder's frames once; they are read instead of audio
-answer=text           # what the model answers: text, or text.en for translations into English
-translations=raw      # as delivered; lower: lower case, no punctuation
-stock_config=         # stock ESPnet's own speech language model, trained beside: a row in the table
-encoder_row=          # folder and decoding of the plain encoder, "exp/x decode_y": a row in the table
-
-# Models: all start from one checkpoint, with the same updates, seeds and data order
-init_config=          # phase 1: stock training that every system starts from
-asr_config=           # phase 2: configs of the systems, the baseline first; none: phase 1 alone
-asr_args=             # further arguments of every training, e.g. "--max_epoch 2"
-seeds="1"             # phase 2 is run once per seed
-inference_method=beam # beam: stock ESPnet's joint search; ctc_greedy: CTC alone, no search; slm
-inference_config=     # of the beam search
-inference_asr_model=valid.acc.ave.pth
-inference_args=       # further arguments of every decoding
-
-# Scoring
-normaliser=basic      # applied to references and hypotheses alike, named in the results
-normalisers=          # several, or all: a table of what each makes of the same hypotheses
-metric=auto           # auto: words, but characters for languages without spaces; cer
-names=                # the systems' names in tables, ';' between them; default: config names
-results=              # folder for tables; default: expdir
-plan=                 # only list config, seed and folder of each training in this file; run nothing
-frame_seconds=        # of the encoder; with token_type lm and mini corpora, measures alignments too
-readme=               # a README whose table between the results markers is replaced
-report=true           # a page with tables, figures and every utterance, in the results folder
-pictures=4            # utterances of each test set whose alignment is drawn
-
-# Packing and upload
-skip_packing=false    # true: no stage 14
-skip_upload=false     # true: no stage 15, which uploads nothing without --hf_repo either
-hf_repo=              # user/name on the Hugging Face hub; several models: user/name-CONFIG
-pack_systems=         # which of --asr_config's models, or all; default: all but the baseline
-pack_seed=            # the seed whose model is packed; default: the first
-pack_args=            # further arguments of espnet_otreg.bin.pack, e.g. "--include_base"
-
-help_message=$(
-    echo "Usage: ./run.sh [--option value ...]   (stages 0-15 as in ESPnet's asr.sh)"
-    echo "  0 mini corpora  1 data  2 speed perturbation  3 format  4 filter  5 tokens"
-    echo "  10 shapes  11 train  12 decode  13 score and compare"
-    echo "  14 pack  15 upload"
-    sed -n '/^# General/,/^help_message/p' "$0" | sed '$d; s/^\([a-z_]*\)=/--\1 /')
+. ./step.sh
+options=$(python3 -m espnet_otreg.recipe.options "$@")  # checks them all, or ends here
+eval "${options}"
 command_line="./otreg.sh$(printf ' %q' "$@")"
-parse_options "$@"
-
-log() { echo "$(date '+%H:%M:%S') $*" >&2; }
-in_range() { [ "${stage}" -le "$1" ] && [ "$1" -le "${stop_stage}" ]; }
-fail() { echo "error: $*" >&2; exit 1; }
-
-for needed in train_corpora test_corpora init_config; do
-    [ -n "${!needed}" ] || fail "--${needed} is not set: run a recipe's run.sh, or give it"
-done
-if [ -n "${stock_config}" ] && [ "${token_type} ${cache_frames}" != "slm true" ]; then
-    fail "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads frames"
-fi
-[ "${answer}" = text ] || [ "${token_type}" = slm ] ||
-    fail "--answer ${answer} needs --token_type slm: only a speech language model translates"
-[ "${answer}" = text ] || python3 -c "import sacrebleu" 2> /dev/null ||
-    fail "translations are scored by sacrebleu: pip install 'espnet_otreg[translation]'"
-init_corpora=${init_corpora:-${train_corpora}}
-results=${results:-${expdir}}
-[ -z "${plan}" ] || { stage=99 stop_stage=99; }  # beyond the last: no step runs
-all_corpora=$(printf '%s\n' ${init_corpora} ${train_corpora} ${test_corpora} | sort -u)
-if [ "${ngpu}" = auto ]; then
-    ngpu=$(nvidia-smi --list-gpus 2> /dev/null | grep -c '^GPU' || true)
-fi
-[ "${gpu_inference}" != auto ] || { [ "${ngpu}" = 0 ] && gpu_inference=false || gpu_inference=true; }
-[ "${train_nj}" != auto ] || { [ "${ngpu}" = 0 ] && [ "${cores}" -gt 1 ] && train_nj=2 || train_nj=1; }
-
-if [ -n "${names}" ]; then
-    IFS=';' read -ra shown <<< "${names}"
-else
-    shown=()
-    for config in ${asr_config}; do shown+=("$(basename "${config}" .yaml)"); done
-fi
-systems_asked=$(wc -w <<< "${asr_config}")
-[ "${#shown[@]}" = "${systems_asked}" ] || fail "--names names ${#shown[@]} systems" \
-    "(${names}) and --asr_config ${systems_asked}: give one name each, ';' between them"
-
-# A step is done when its marker holds the same history: the commands of all steps before it and
-# its own. Counts of processes do not change what is made, so they are left out.
-chain=
-step() {  # step STAGE MARKER COMMAND ...
-    local number=$1 marker=$2 history
-    shift 2
-    history=$(printf '%s\n' "${chain}" "$*" | sed 's/ --nj [0-9]*//; s/ --ngpu [0-9]*//')
-    chain=$(sha1sum <<< "${history}" | cut -c1-12)
-    in_range "${number}" || return 0
-    if [ -e "${marker}" ] && [ "$(head -n 1 "${marker}")" = "${chain}" ]; then
-        log "stage ${number}: already done: ${marker} (remove it to redo)"
-        return 0
-    fi
-    log "stage ${number}: $*"
-    "$@" || return  # also where a caller goes on without
-    mkdir -p "$(dirname "${marker}")"
-    printf '%s\n' "${chain}" "$*" > "${marker}.tmp"
-    mv "${marker}.tmp" "${marker}"
-}
-python_step() { local number=$1 marker=$2; shift 2; step "${number}" "${marker}" python3 -m "$@"; }
-
-joined() { tr ' ' '_' <<< "$1"; }  # name of several corpora together
-root_of() {  # where a corpus lies
-    local variable
-    variable=$(tr '[:lower:]' '[:upper:]' <<< "$1")
-    echo "${!variable:-}"
-}
+graph=$(mktemp)
 
 # Stage 0: mini corpora, in the layouts of the real ones
-word_times=  # true times of the words, which they alone have
-if [ "${mini}" = auto ]; then
-    mini=false
-    for corpus in ${all_corpora}; do [ -n "$(root_of "${corpus}")" ] || mini=true; done
-fi
-if [ "${mini}" = true ]; then
-    mini_root=${DOWNLOADS}/mini-${mini_size}
-    graded_root=${mini_root}-graded
-    COVOST2=${mini_root} FLEURS=${mini_root}/fleurs MLS=${mini_root}/mls
-    word_times=${mini_root}/word_times.jsonl
-    [[ "${all_corpora}" != *graded* ]] || word_times=${graded_root}/word_times.jsonl
-    GRADED0=${graded_root}/graded0 GRADED1=${graded_root}/graded1 GRADED2=${graded_root}/graded2
-    BROAD=${mini_root}-broad/broad
-    LIBRISPEECH=${mini_root}-librispeech COMMONVOICE=${mini_root}-commonvoice
-    if in_range 0; then
-        log "stage 0: mini corpora (${mini_size}) in ${mini_root}"
-        python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
-            --output "${mini_root}" --jobs "${nj}"
-        if [[ "${all_corpora}" == *graded* ]]; then
-            python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
-                --corpora "graded0 graded1 graded2" --output "${graded_root}" --jobs "${nj}"
-        fi
-        for corpus in broad librispeech commonvoice; do  # each in a folder of its own
-            [[ $'\n'"${all_corpora}"$'\n' == *$'\n'"${corpus}"$'\n'* ]] || continue
-            python3 -m espnet_otreg.bin.make_mini --size "${mini_size}" --languages "${langs}" \
-                --corpora "${corpus}" --output "${mini_root}-${corpus}" --jobs "${nj}"
-        done
-    fi
-else
-    ! in_range 0 || log "stage 0: nothing to do, db.sh names the corpora"
-    for corpus in ${all_corpora}; do
-        [ -n "$(root_of "${corpus}")" ] || fail "db.sh has no path for ${corpus} (or: --mini true)"
+[ "${mini}" = true ] || say 0 "nothing to do, db.sh names the corpora"
+for kind in ${mini_kinds}; do  # in folders of their own
+    made=mini_${kind}
+    step 0 "mini:${kind}" "${DOWNLOADS}/mini-${mini_size}-${kind}_%" make_mini --size "${mini_size}" \
+        --languages "${langs}" --corpora "${!made}" --output @out + --jobs "${nj}"
+done
+
+# Stage 1: data directories; 2 and 3: audio as the model hears it, at other speeds too
+for set in ${all_sets}; do
+    corpus=${set%_*}
+    root=root_${corpus}
+    translated=()  # CoVoST-2 alone
+    [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
+        translated=(--target "${answer#text.}" --translations "${translations}")
+    step 1 "data:${set}" "data/%/${set}" prepare_data --corpus "${corpus}" --root "${!root}" \
+        --languages ${langs} --splits "${set##*_}" "${translated[@]}" --output @up \
+        + --max_rejected "${max_rejected}" --work data/unpacked
+    speeds=1.0
+    [ "${set##*_}" != train ] || speeds+=" ${other_speeds}"
+    for speed in ${speeds}; do
+        number=2 suffix=_sp${speed}
+        [ "${speed}" != 1.0 ] || { number=3 suffix=; }
+        step ${number} "org:${set}${suffix}" "${dumpdir}/raw/org/%/${set}${suffix}" format_audio \
+            --input "@data:${set}" --fs "${fs}" --speed "${speed}" --output @out \
+            --audio_format "${audio_format}" + --max_rejected "${max_rejected}" --nj "${nj}"
     done
+done
+
+# Stage 4: join and filter what trains; nothing of it may be tested on. What is dropped is listed
+for set in ${training_sets}; do
+    corpora=${init_corpora}
+    [[ " ${train_set} ${valid_set} " != *" ${set} "* ]] || corpora=${train_corpora}
+    parts=($(each "@org:*_${set##*_}" ${corpora}))
+    [ "${set##*_}" != train ] || for speed in ${other_speeds}; do
+        parts+=($(each "@org:*_train_sp${speed}" ${corpora}))
+    done
+    step 4 "filter:${set}" "${dumpdir}/raw/%/${set}" filter_data --input "${parts[@]}" --output @out \
+        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}"
+done
+step 4 overlap "${dumpdir}/raw/overlap_%" check_overlap --train $(each '@filter:*' ${training_sets}) \
+    --test "${tested[@]}" --overlap "${overlap}" --sentences "${sentence_overlap}" \
+    --report @out/overlap.tsv --output @out
+
+# Stage 5: tokens, of all training text together, and what a frozen model says of text or speech
+case "${token_type}" in
+    lm|slm)
+        [ -z "${lm_command}" ] || step 5 lm "${DOWNLOADS}/mini-${mini_size}-${lm_name}_%" ${lm_command} \
+            --size "${lm_size}" ${lm_languages:+--languages "${lm_languages}"} --output @out ;;&
+    lm)
+        tokens=(--lm "${lm}" --token_list @out/tokens.txt)
+        step 5 tokens "data/token_list/%/lm" lm_tokens "${tokens[@]}" \
+            --input $(each "${data_of}/text" ${training_sets}) \
+            --output $(each '@out/*/text' ${training_sets}) \
+            --text $(each '@out/*/text' ${train_sets}) --check $(each '@out/*/text' ${valid_sets})
+        required=(--require $(each '@out/*/text' ${test_sets}))
+        [ "${allow_missing}" = false ] || required=()
+        step 5 tokens_of_tests "data/token_list/%/lm_tests" lm_tokens "${tokens[@]}" \
+            --input $(each '*/text' "${tested[@]}") --output $(each '@out/*/text' ${test_sets}) \
+            --text $(each '@tokens/*/text' ${train_sets}) \
+            --check $(each '@out/*/text' ${test_sets}) "${required[@]}"
+        for set in ${train_set} ${valid_set}; do
+            job 5 "features:${set}" "${dumpdir}/lm_features/%/${set}" lm_features --lm "${lm}" \
+                --text "@tokens/${set}/text" --output @out
+        done ;;
+    slm)
+        step 5 tokens "data/token_list/%/slm" slm_tokens --lm "${lm}" --answer "${answer}" \
+            --data $(each "${data_of}" ${training_sets}) --output @out
+        [ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
+            data=${data_of//\*/${set}}
+            [ "${set##*_}" != test ] || data=@org:${set}
+            job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
+                --config "^${init_config}" --encoder "^${speech_encoder}" --data "${data}" --output @out
+        done ;;
+    *)
+        step 5 tokens "data/token_list/%/${token_type}_${bpemode}${nbpe}" token_list \
+            --text $(each "${data_of}/text" ${train_sets}) --output @out \
+            --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}" ;;
+esac
+say 6 "stages 6 to 9: nothing to do, decoding uses no language model of its own"
+
+# Stage 10: shapes, from counts that are known; a pass over the audio for global_mvn alone
+for set in ${training_sets}; do
+    step 10 "shapes:${set}" "${expdir}/stats/%/${set}" shapes ${token_options} \
+        --data "${data_of//\*/${set}}" --text "${text_of//\*/${set}}" --fs "${fs}" \
+        --frames_per_second "${frames_per_second}" --output @up
+done
+common=(--output_dir @out --use_preprocessor true --non_linguistic_symbols none
+    --cleaner none --g2p none --resume true --fold_length 80000 --fold_length 150)
+if [ "${feats_normalize}" = global_mvn ]; then
+    job 10 mvn "${expdir}/stats/%/global_mvn" asr_train --collect_stats true --config "^${init_config}" \
+        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" --normalize none
+    common+=(--normalize_conf stats_file=@mvn/train/feats_stats.npz)
+fi
+common+=(--normalize "${feats_normalize}")
+
+# Stage 11: one common checkpoint, then every system from it, once per seed
+train train:init "${expdir}/asr_$(basename "${init_config}" .yaml)_%" --config "^${init_config}" \
+    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+systems=()  # of each system its folders, one per seed, joined by commas
+trained=(init)
+for config in ${asr_config}; do
+    stem=$(basename "${config}" .yaml)
+    reads=("${reads_train[@]}")
+    ! grep -q '^model: *ot_transfer' "${config}" || reads=("${reads_taught[@]}")
+    for seed in ${seeds}; do
+        train "train:${stem}:seed${seed}" "${expdir}/asr_${stem}_seed${seed}_%" --config "^${config}" \
+            "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
+            --init_param "@train:init/${inference_asr_model}" + --processes "${cores_each}"
+        trained+=("${stem}:seed${seed}")
+    done
+    systems+=("$(each "@train:${stem}:seed*" ${seeds} | paste -sd,)")
+done
+if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
+    train train:stock "${expdir}/asr_$(basename "${stock_config}" .yaml)_seed${seeds%% *}_%" \
+        --config "^${stock_config}" "${common[@]}" "${reads_stock[@]}" --token_type hugging_face \
+        --bpemodel "${lm}" --token_list @tokens/vocabulary.txt \
+        --decoder_conf "model_name_or_path=${lm}" --seed "${seeds%% *}" ${asr_args} \
+        + --processes "${cores}"
 fi
 
-. ./stages_data.sh
-. ./stages_model.sh
-. ./stages_score.sh
-. ./stages_report.sh
-. ./stages_hub.sh
-[ -z "${page}" ] || log "the report, for any browser: ${page}"
+# Stage 12: every model decodes all test sets; 13: scores, in each set's folder
+scored=()  # the steps' names
+decode_all() {  # decode_all MODEL TAG WORD ...
+    job 12 "decode:$1" "@train:$1/decode_$2_%" decode_sets "${@:3}" \
+        ++ --asr_exp "@train:$1" --sets "${tested[@]}" "${frames[@]}" --output @out \
+        + --nj "${inference_nj}" --ngpu %ngpu
+    [ "${answer}" = text ] || scored+=("@decode:$1")  # translations are scored together
+    [ "${answer}" != text ] || for set in ${test_sets}; do
+        step 13 "score:$1:${set}" "@decode:$1/${set}/score.json" score --ref "@org:${set}" \
+            --hyp "@decode:$1/${set}/text" --output @out --normaliser "${normaliser}"
+        scored+=("@score:$1:${set}")
+    done
+}
+for model in "${trained[@]}"; do
+    decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
+done
+rows=("${systems[@]}" @train:init) names=("${shown[@]}" "common checkpoint")
+if [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
+    step 13 link:encoder "${encoder_row%/*}/@@decode:init" link --target "^${encoder_row}" --output @out
+    rows+=("${encoder_row%/*}") names+=("the encoder's own CTC") scored+=(@link:encoder)
+fi
+if [ -n "${stock_config}" ]; then
+    decode_all stock stock --method beam --model_file valid.loss.best.pth \
+        --config "^${stock_config%/*}/decode_stock.yaml"
+    step 13 link:stock "@train:stock/@@decode:init" link --target @decode:stock --output @out
+    rows+=(@train:stock) names+=("stock ESPnet's speech LLM") scored+=(@link:stock)
+fi
+
+# Stage 13, second half: tables of all systems together, what the alignment does, a page of it all
+shown_sets=(--names "${shown[@]}" --sets "${tested[@]}" ${word_times})
+of_init=(--names "${shown[@]}" "common checkpoint" --decode_tag @@decode:init)
+[ -z "${probe_layers}" ] || step 13 probe "@train:init/PROBE.md" probe --experiment @train:init \
+    --checkpoint "${inference_asr_model}" --layers ${probe_layers} --clips 500 --output @out \
+    --data "${data_of//\*/${train_set}}" --conditions @mini:broad/word_times.jsonl
+if [ -z "${asr_config}" ]; then
+    say 13 "no system to compare: --show decode:init names the folder with the scores"
+elif [ "${answer}" = text ]; then
+    compared=("${rows[@]:1}" --names "${names[@]}" ${domains} --trained_on ${trained_on}
+        --metric "${metric}" --decode_tag @@decode:init)
+    step 13 results "${results}/results.json" compare --baseline "${rows[0]}" --systems "${compared[@]}" \
+        --output @up/RESULTS.md --json @out ${readme:+--readme "${readme}"} '<' "${scored[@]}" \
+        + --commands "${command_line}"
+    for set in ${normalisers:+${test_sets}}; do
+        texts=()  # of each system the first seed's
+        for i in "${!stems[@]}"; do
+            texts+=("${shown[i]// /_}=@decode:${stems[i]}:seed${seeds%% *}/${set}/text")
+        done
+        step 13 "normalisers:${set}" "${results}/NORMALISERS_${set}.md" score --ref "@org:${set}" \
+            --hyp "${texts[@]}" --normalisers ${normalisers} --output @out
+    done
+else
+    step 13 results "${results}/translation.json" translation --target "${answer#text.}" \
+        --systems "${systems[@]}" @train:init "${of_init[@]}" --sets "${tested[@]}" \
+        --output @up/TRANSLATION.md --json @out '<' "${scored[@]}"
+fi
+if [ -n "${asr_config}" ] && [ "${inference_method}" = slm ]; then  # what its language model read
+    step 13 compression "${results}/compression.json" compression --systems "${systems[@]}" \
+        "${shown_sets[@]}" --decode_tag @@decode:init --fs "${fs}" --output @up/COMPRESSION.md \
+        --json @out '<' "${scored[@]}"
+fi
+if [ -n "${asr_config}${frame_seconds}" ] && [ "${token_type} ${mini}" = "lm true" ]; then
+    step 13 alignment "${results}/alignment.json" alignment --systems "${systems[@]}" \
+        "${shown_sets[@]}" --model_file "${inference_asr_model}" --lm "${lm}" \
+        --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu
+fi
+if [ -n "${asr_config}" ] && [ "${report} ${answer}" = "true text" ]; then
+    gap=()
+    if [ "${token_type}" != lm ]; then  # a masked language model's alignments have their own table
+        gap=(--gap @gap --may_lack_gap)
+        optional 13 gap "${results}/gap" gap --systems "${systems[@]}" "${shown_sets[@]}" "${frames[@]}" \
+            --model_file "${inference_asr_model}" --pictures "${pictures}" --output @out + --ngpu %ngpu
+    fi
+    step 13 report "${results}/report.html" report "${rows[0]}" "${compared[@]}" "${gap[@]}" \
+        --title "${PWD##*/}: ${names_shown}" --output @out '<' "${scored[@]}" \
+        + --nj "${nj}" --commands "${command_line}"
+fi
+
+# Stage 14: one file per model, with its card; 15: to the hub, where a repository is named
+for i in ${packed}; do
+    model=train:${stems[i]}:seed${pack_seed}
+    repo=${hf_repo}
+    [ "${packed}" = "${i}" ] || repo+=${hf_repo:+-${stems[i]}}  # of several, each has its own
+    step 14 "pack:${stems[i]}" "@${model}/packed.zip" pack --asr_exp "@${model}" --output @out \
+        "${how[@]}" "${read_by[@]/#--config/--inference_config}" "--inference_args=${inference_args}" \
+        "${pack_table[@]}" \
+        --name "${shown[i]}, trained on ${kind_of_data}${train_corpora}" --languages ${langs} \
+        --train_corpora ${train_corpora} --init_corpora ${init_corpora} --mini "${mini}" \
+        ${repo:+--hf_repo "${repo}"} ${pack_args} '<' @results
+    [ -z "${hf_repo}" ] || [ "${skip_upload}" = true ] || always 15 "upload:${stems[i]}" \
+        "@${model}/uploaded" upload --pack "@pack:${stems[i]}" --repo "${repo}"
+done
+[ -n "${packed}" ] || say 14 "nothing is packed"
+[ -n "${hf_repo}" ] || say 15 "nothing is uploaded; --hf_repo user/name puts the packs on the hub"
+
+exec python3 -m espnet_otreg.recipe.run "${graph}" --stage "${stage}" --stop_stage "${stop_stage}" \
+    --plan "${plan}" --show "${show}" --expdir "${expdir}" --ngpu "${ngpu}" \
+    --gpu_inference "${gpu_inference}" --num_nodes "${num_nodes}" --train_nj "${train_nj}"

@@ -2,11 +2,8 @@
 # CoVoST-2 (its clips are Common Voice 4): train on it, test on it and, across domains, on FLEURS.
 # Without corpus paths in db.sh, the same pipeline runs on mini corpora it makes itself.
 set -euo pipefail
-. ./path.sh
-. ./db.sh
 
-full=(
-    --mini false
+real=(
     --langs "en es fr"
     --nbpe 5000
     --frames_per_second 24
@@ -15,7 +12,6 @@ full=(
     --inference_config conf/decode.yaml
 )
 mini=(
-    --mini true
     --langs "en es fr"
     --nbpe 400
     --bpemode bpe  # cuts evenly: fewer tokens where speech is fast than unigram's
@@ -27,13 +23,9 @@ mini=(
     --inference_config conf/mini/decode.yaml
     --seeds "1 2 3"
 )
-facts=("${full[@]}")
-if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
-    facts=("${mini[@]}")
-fi
 
 exec ./otreg.sh \
     --train_corpora covost2 \
     --test_corpora "covost2 fleurs" \
     --names "stock ESPnet;OTReg" \
-    "${facts[@]}" "$@"
+    real: "${real[@]}" mini: "${mini[@]}" given: "$@"

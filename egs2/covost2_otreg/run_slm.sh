@@ -1,47 +1,45 @@
 #!/usr/bin/env bash
 # A speech language model, frozen encoder - adapter - frozen LLM, regularised by optimal transport
 # (arXiv 2508.08131): Base, Base+CTC and Base+OTReg from one stage-1 checkpoint. Trained on CoVoST-2,
-# tested on it and, across domains, on FLEURS. With corpus paths in db.sh this is the paper's setting;
+# tested on it and, across domains, on FLEURS. With corpus paths in db.sh by the paper's models;
 # without, a miniature with foundation models of its own, made first.
 set -euo pipefail
 . ./path.sh
 . ./db.sh
 
-arms='conf/slm/{size}/base.yaml conf/slm/{size}/ctc.yaml conf/slm/{size}/otreg.yaml'
-if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
+facts=(
+    --token_type slm
+    --train_corpora covost2
+    --test_corpora "covost2 fleurs"
+    --inference_method slm
+    --inference_asr_model valid.loss.best.pth
+    --results exp/slm
+)
+real=(
+    --langs "en es fr"
+    --frames_per_second 10
+    --speech_encoder openai/whisper-large-v3
+    --language_model Qwen/Qwen2.5-7B-Instruct
+    --init_config conf/slm/whisper_large_v3_qwen2.5_7b/stage1.yaml
+    --asr_config "$(echo conf/slm/whisper_large_v3_qwen2.5_7b/{base,ctc,otreg}.yaml)"
+    --names "Base;Base+CTC;Base+OTReg"
+)
+mini=(
+    --langs "en es"
+    --frames_per_second 8  # of the adapter
+    --cache_frames true
+    --language_model mini
+    --seeds "1 2 3"
+    --pack_args --include_base  # small models of its own
+    --init_config conf/slm/mini/stage1.yaml
+    --stock_config conf/slm/mini/stock.yaml
+    --asr_config "$(echo conf/slm/mini/{base,ctc,otreg,otreg_relaxed,shuffled}.yaml)"
+    --names "Base;Base+CTC;Base+OTReg;OTReg, relaxed text side;OTReg, shuffled transcripts"
+)
+kind=$(python3 -m espnet_otreg.recipe.options which "${facts[@]}" real: "${real[@]}" given: "$@")
+if [ "${kind}" = mini ]; then
     . ./mini_encoder.sh  # its own CTC result is a row of the table
-    facts=(
-        "${shared[@]}"
-        --frames_per_second 8  # of the adapter
-        --cache_frames true
-        --language_model mini
-        --speech_encoder "${encoder_row% *}"
-        --encoder_row "${encoder_row}"
-        --seeds "1 2 3"
-        --pack_args --include_base  # small models of its own
-        --init_config conf/slm/mini/stage1.yaml
-        --stock_config conf/slm/mini/stock.yaml
-        --asr_config "${arms//\{size\}/mini} conf/slm/mini/otreg_relaxed.yaml conf/slm/mini/shuffled.yaml"
-        --names "Base;Base+CTC;Base+OTReg;OTReg, relaxed text side;OTReg, shuffled transcripts"
-    )
-else
-    facts=(
-        --mini false
-        --langs "en es fr"
-        --frames_per_second 10
-        --speech_encoder openai/whisper-large-v3
-        --language_model Qwen/Qwen2.5-7B-Instruct
-        --init_config conf/slm/whisper_large_v3_qwen2.5_7b/stage1.yaml
-        --asr_config "${arms//\{size\}/whisper_large_v3_qwen2.5_7b}"
-        --names "Base;Base+CTC;Base+OTReg"
-    )
+    mini+=(--speech_encoder "${encoder_row%/*}" --encoder_row "${encoder_row}")
 fi
 
-exec ./otreg.sh \
-    --token_type slm \
-    --train_corpora covost2 \
-    --test_corpora "covost2 fleurs" \
-    --inference_method slm \
-    --inference_asr_model valid.loss.best.pth \
-    --results exp/slm \
-    "${facts[@]}" "$@"
+exec ./otreg.sh "${facts[@]}" real: "${real[@]}" mini: "${mini[@]}" given: "$@"

@@ -3,11 +3,18 @@
 # how well each alignment finds the words. On mini corpora whose clips hold more and more that is no
 # speech: pauses, noise, music. AISHELL=/data/aishell ./run_transfer.sh is the published setting.
 set -euo pipefail
-. ./path.sh
-. ./db.sh
 
+real=(
+    --langs zh
+    --train_corpora aishell
+    --test_corpora aishell
+    --language_model bert-base-chinese
+    --frames_per_second 24
+    --init_config conf/transfer/aishell/init.yaml
+    --asr_config "$(echo conf/transfer/aishell/{ctc,balanced,unbalanced}.yaml)"
+    --names "CTC;balanced;unbalanced"
+)
 mini=(
-    --mini true
     --langs "en es fr"
     --train_corpora "graded0 graded1 graded2"
     --test_corpora "graded0 graded1 graded2"
@@ -20,19 +27,6 @@ mini=(
     --names "CTC;balanced;unbalanced;unbalanced, guided by CTC"
     --seeds "1 2 3"
 )
-published=(
-    --mini false
-    --langs zh
-    --train_corpora aishell
-    --test_corpora aishell
-    --language_model bert-base-chinese
-    --frames_per_second 24
-    --init_config conf/transfer/aishell/init.yaml
-    --asr_config "$(echo conf/transfer/aishell/{ctc,balanced,unbalanced}.yaml)"
-    --names "CTC;balanced;unbalanced"
-)
-facts=("${mini[@]}")
-[ -z "${AISHELL}" ] || facts=("${published[@]}")
 
 exec ./otreg.sh \
     --token_type lm \
@@ -40,4 +34,4 @@ exec ./otreg.sh \
     --inference_asr_model train.total_count.ave.pth \
     --metric cer \
     --results exp/transfer \
-    "${facts[@]}" "$@"
+    real: "${real[@]}" mini: "${mini[@]}" given: "$@"

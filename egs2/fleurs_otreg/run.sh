@@ -1,39 +1,6 @@
 #!/usr/bin/env bash
-# FLEURS: train on it, test on it and, across domains, on CoVoST-2.
-# Without corpus paths in db.sh, the same pipeline runs on mini corpora it makes itself.
+# FLEURS: train on it, test on it and, across domains, on CoVoST-2; otherwise ../covost2_otreg/run.sh.
 set -euo pipefail
-. ./path.sh
-. ./db.sh
 
-full=(
-    --mini false
-    --langs "en es fr"
-    --nbpe 1000
-    --frames_per_second 24
-    --init_config conf/init_conformer.yaml
-    --asr_config "conf/train_conformer.yaml conf/train_otreg_conformer.yaml"
-    --inference_config conf/decode.yaml
-)
-mini=(
-    --mini true
-    --langs "en es fr"
-    --nbpe 400
-    --bpemode bpe  # cuts evenly: fewer tokens where speech is fast than unigram's
-    --frames_per_second 16
-    --init_corpora mls  # broad read speech, the only set with many voices
-    --init_config conf/mini/init.yaml
-    --asr_config "conf/mini/train.yaml conf/mini/train_otreg.yaml"
-    --inference_method ctc_greedy  # the beam search would add five minutes on two cores
-    --inference_config conf/mini/decode.yaml
-    --seeds "1 2 3"
-)
-facts=("${full[@]}")
-if [ -z "${COVOST2}${FLEURS}" ] || [[ " $* " == *" --mini true "* ]]; then
-    facts=("${mini[@]}")
-fi
-
-exec ./otreg.sh \
-    --train_corpora fleurs \
-    --test_corpora "fleurs covost2" \
-    --names "stock ESPnet;OTReg" \
-    "${facts[@]}" "$@"
+exec ../covost2_otreg/run.sh --train_corpora fleurs --test_corpora "fleurs covost2" \
+    real: --nbpe 1000 given: "$@"

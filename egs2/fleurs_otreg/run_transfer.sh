@@ -1,24 +1,11 @@
 #!/usr/bin/env bash
-# A CTC model taught by a masked language model through optimal transport (arXiv 2509.05609): trained
-# on FLEURS, tested on it and, across domains, on CoVoST-2. On mini corpora unless db.sh has paths;
-# then give --language_model, a folder or hub name, and configs with its text_size.
+# A CTC model taught by a masked language model, trained on FLEURS, tested on it and, across domains, on
+# CoVoST-2; otherwise ../covost2_otreg/run_transfer.sh. With paths in db.sh, give --language_model, a
+# folder or hub name, and configs with its text_size.
 set -euo pipefail
 
-exec ./otreg.sh \
-    --token_type lm \
-    --language_model mini \
-    --langs "en es fr" \
-    --train_corpora fleurs \
-    --test_corpora "fleurs covost2" \
-    --init_corpora mls \
-    --frames_per_second 16 \
-    --frame_seconds 0.06 \
-    --init_config conf/transfer/mini/init.yaml \
+sets=(--langs "en es fr" --train_corpora fleurs --test_corpora "fleurs covost2")
+exec ../covost2_otreg/run_transfer.sh mini: "${sets[@]}" real: "${sets[@]}" --language_model "" \
+    --init_config conf/transfer/mini/init.yaml --frames_per_second 16 --seeds "1 2 3" \
     --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,guided}.yaml)" \
-    --names "CTC;balanced;unbalanced;unbalanced, guided by CTC" \
-    --seeds "1 2 3" \
-    --inference_method ctc_greedy \
-    --inference_asr_model train.total_count.ave.pth \
-    --metric cer \
-    --results exp/transfer \
-    "$@"
+    --names "CTC;balanced;unbalanced;unbalanced, guided by CTC" given: "$@"

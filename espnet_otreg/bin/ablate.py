@@ -223,8 +223,8 @@ def _plan(sweep: Sweep) -> str:
 
 
 def _state(folder: Path) -> str:
-    """The recipe leaves `.done` beside a trained model, and `train.log` from the start on."""
-    if (folder / ".done").exists():
+    """A recipe writes down that a model is trained, and has `train.log` from the start on."""
+    if (folder.parent / ".steps" / f"{folder.name}.json").exists():
         return "done"
     return "begun" if (folder / "train.log").exists() else "missing"
 

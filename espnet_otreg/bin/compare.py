@@ -41,6 +41,38 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_systems(parser)
+    parser.add_argument(
+        "--decode_tag", default="", help="decoding folder in each experiment (default: none)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
+    parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        help="also put the table between the results markers of this file (default: no)",
+    )
+    parser.add_argument(
+        "--commands",
+        nargs="+",
+        default=[],
+        help="commands that made the experiments, to be listed (default: none)",
+    )
+    parser.add_argument(
+        "--device",
+        help="device to be named as the one of decoding and scoring (default: not named)",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help="draws of the bootstrap (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)"
+    )
+    return parser
+
+
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    """What is compared, on what, by which measure."""
     experiments = "experiment folder; one per training seed, joined by commas"
     parser.add_argument(
         "--baseline", help=f"{experiments} (default: none; the first --external is the baseline)"
@@ -79,33 +111,6 @@ def get_parser() -> argparse.ArgumentParser:
         help="auto: word error rate, or character error rate for languages without spaces; "
         "cer: character error rate for all (default: %(default)s)",
     )
-    parser.add_argument(
-        "--decode_tag", default="", help="decoding folder in each experiment (default: none)"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
-    parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
-    parser.add_argument(
-        "--readme",
-        type=Path,
-        help="also put the table between the results markers of this file (default: no)",
-    )
-    parser.add_argument(
-        "--commands",
-        nargs="+",
-        default=[],
-        help="commands that made the experiments, to be listed (default: none)",
-    )
-    parser.add_argument(
-        "--device",
-        help="device to be named as the one of decoding and scoring (default: not named)",
-    )
-    parser.add_argument(
-        "--samples", type=int, default=SAMPLES, help="draws of the bootstrap (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)"
-    )
-    return parser
 
 
 def main(cmd: Sequence[str] | None = None) -> None:

@@ -3,10 +3,12 @@
 All sets are decoded together, since a process spends ten seconds on imports before its first
 utterance. Each process is `asr_inference` (beam search), `ctc_inference` (greedy) or
 `slm_inference` on a part of the utterances; a finished part is kept, so that an interrupted run
-goes on. Results land in `<output>/<set>/text`, and what they took in `timing.json` beside it.
+goes on, unless the model file has changed since. Results land in `<output>/<set>/text`, and what
+they took in `timing.json` beside it. A model whose training is not over is refused.
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import subprocess
@@ -14,10 +16,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.feature_cache import features_of
+from espnet_otreg.files import read_json, read_table, write_json, write_lines
 from espnet_otreg.scoring.timing import (
     FRAMES,
     RECORDINGS,
@@ -25,6 +29,7 @@ from espnet_otreg.scoring.timing import (
     record_timing,
     write_conditions,
 )
+from espnet_otreg.tasks.run_record import training_state
 
 TABLES = ("text", "token", "token_int", "score", "shortening")
 
@@ -54,8 +59,15 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--features",
         type=Path,
-        help="folder with <set>/feats.scp, frames of the frozen encoder, to be read instead of "
-        "recordings",
+        nargs="+",
+        help="frames of the frozen encoder, to be read instead of recordings: a folder with "
+        "feats.scp for each of --sets, or one folder that holds them all by name",
+    )
+    parser.add_argument(
+        "--allow_unfinished",
+        choices=["true", "false"],
+        default="false",
+        help="true: decode a model whose training goes on or has failed, to have a look",
     )
     parser.add_argument(
         "--arguments", default="", help="further options of asr_inference, as one string"
@@ -78,11 +90,17 @@ def decode_sets(args: argparse.Namespace) -> None:
     for needed in [*needs, Path(args.config)] if args.method == "beam" else needs:
         if not needed.exists():
             raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
+    state = training_state(experiment)
+    if not state.finished and args.allow_unfinished == "false":
+        raise UserError(
+            f"the training in {experiment} is not finished: {state.reason}: run it again (stage "
+            "11), it goes on where it stopped; --allow_unfinished true decodes what there is"
+        )
     audio: dict[str, str] = {}
     languages: dict[str, str] = {}
-    for folder in map(Path, args.sets):
-        cached = args.features and args.features / folder.name / "feats.scp"
-        table = read_table(cached or folder / "wav.scp")
+    sets = [Path(folder) for folder in args.sets]
+    for folder, cached in zip(sets, features_of(args.features, sets), strict=True):
+        table = read_table(cached / "feats.scp" if cached else folder / "wav.scp")
         twice = sorted(audio.keys() & table.keys())
         if twice:
             raise UserError(f"{len(twice)} utterances are in two sets, first {twice[0]}")
@@ -90,6 +108,7 @@ def decode_sets(args: argparse.Namespace) -> None:
         if args.method == "slm":
             languages |= read_table(folder / "utt2lang")
     work = output / "parts"
+    _forget_other_model(work, experiment / args.model_file)
     write_lines(work / "wav.scp", [f"{utt} {path}" for utt, path in sorted(audio.items())])
     if languages:
         write_lines(work / "utt2lang", [f"{utt} {code}" for utt, code in languages.items()])
@@ -102,6 +121,25 @@ def decode_sets(args: argparse.Namespace) -> None:
             write_conditions(folder, "cuda" if args.ngpu else "cpu", len(folders), given)
     _run_all([_command(args, work, folder) for folder in folders], folders, len(audio))
     _merge(args, output, folders)
+
+
+def _forget_other_model(work: Path, model: Path) -> None:
+    """Remove what another content of the model file decoded; what made the parts is noted there."""
+    note = work / "model.json"
+    stat = model.stat()
+    now: dict[str, Any] = {"file": model.name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    before = read_json(note) if note.exists() else {}
+    if now.items() <= before.items():
+        return
+    with open(model, "rb") as stream:
+        now["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    if now["sha256"] != before.get("sha256"):
+        stale = [found for found in work.glob("*/1best_recog/*") if found.is_file()]
+        if stale:
+            logging.warning("decoding anew: %s is not the file that decoded %s", model, work)
+        for path in stale:
+            path.unlink()
+    write_json(note, now)
 
 
 def _prepare(work: Path, number: int, part: list[str]) -> Path:

@@ -19,9 +19,8 @@ import yaml
 from espnet_otreg.bin.cli import run
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
+from espnet_otreg.hub.stock import STOCK_NAME, stock_config
 
-STOCK_NAME = {"otreg": "espnet", "ot_transfer": "espnet"}  # -> the stock model it extends
-OWN_OPTIONS = ("ot_conf", "transfer_conf", "alignment_conf")  # of model_conf
 OWN_PARTS = ("transfer_adapter",)  # of the model; they need this package at inference too
 TRAINING_ONLY = ("layer_projections.",)  # weights that inference has no use for
 
@@ -56,14 +55,11 @@ def export(experiment: Path, model_file: str, output: Path) -> None:
             f"{config_file} has model: {config.get('model')}, expected one of "
             f"{', '.join(STOCK_NAME)}: other models need no export, or have no stock twin"
         )
-    config["model"] = STOCK_NAME[config["model"]]
-    for option in OWN_OPTIONS:
-        config["model_conf"].pop(option, None)
+    config = stock_config(config)
     output.mkdir(parents=True, exist_ok=True)
     _bring_along(config, "bpemodel", output)
     if config.get("normalize_conf"):
         _bring_along(config["normalize_conf"], "stats_file", output)
-    config["init_param"] = []
     config["output_dir"] = str(output)
     _copy_weights(weights, output / "model.pth")
     with writing(output / "config.yaml") as stream:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from espnet_otreg.bin.cli import command_line, run
 from espnet_otreg.errors import UserError
+from espnet_otreg.feature_cache import features_of
 from espnet_otreg.files import nan_to_null, write_json, write_lines
 
 PROGRAM = "python -m espnet_otreg.bin.gap"
@@ -33,7 +34,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--names", nargs="+", help="names for the page (default: folders)")
     parser.add_argument("--model_file", default="valid.acc.ave.pth", help="in each folder")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories (dump/raw/...)")
-    parser.add_argument("--features", type=Path, help="cached frames of an slm's encoder, by set")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        nargs="+",
+        help="cached frames of an slm's encoder: a folder for each of --sets, or one for all",
+    )
     parser.add_argument("--word_times", type=Path, help="word_times.jsonl of the mini corpora")
     parser.add_argument("--utterances", type=int, default=100, help="measured in each set")
     parser.add_argument("--pictures", type=int, default=6, help="utterances to draw of each set")
@@ -56,7 +62,7 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
         raise UserError("pictures need matplotlib: pip install 'espnet_otreg[report]'")
     from espnet_otreg.analysis.gap_page import Report, content, how_sure, page, rows_of, value_table
     from espnet_otreg.analysis.gap_pictures import draw_all
-    from espnet_otreg.decode.gaps import Findings, measure_system, read_set, shared_conf
+    from espnet_otreg.decode.gaps import Findings, Means, measure_system, read_set, shared_conf
     from espnet_otreg.report.experiments import group_experiments
     from espnet_otreg.scoring.provenance import provenance
     from espnet_otreg.scoring.tables import plain
@@ -66,20 +72,18 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
             raise UserError(f"--{option} must be 1 or more, got {getattr(args, option)}")
     systems = group_experiments(args.systems, args.names)
     limits = {"utterances": args.utterances, "pictures": args.pictures}
-    sources = {"word_times": args.word_times, "features": args.features}
-    tests = [read_set(Path(folder), **limits, **sources) for folder in args.sets]
+    sets = [Path(folder) for folder in args.sets]
+    tests = [
+        read_set(folder, **limits, word_times=args.word_times, features=features)
+        for folder, features in zip(sets, features_of(args.features, sets), strict=True)
+    ]
     conf, whose = shared_conf([folder for system in systems for folder in system.folders])
+    device = "cuda" if args.ngpu else "cpu"
+    means = Means(args.model_file, args.batch_size, device, args.hop)
     findings = Findings(tests)
     for system in systems:
         for seed, folder in enumerate(system.folders):
-            measure_system(
-                *(findings, system.name, folder, tests, conf),
-                model_file=args.model_file,
-                batch_size=args.batch_size,
-                device="cuda" if args.ngpu else "cpu",
-                hop=args.hop,
-                draw=seed == 0,
-            )
+            measure_system(findings, system.name, folder, tests, conf, means, draw=seed == 0)
             logging.info("%s: measured", folder)
     findings.keep_common()
     rows = rows_of(findings.found)

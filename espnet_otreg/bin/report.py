@@ -41,6 +41,9 @@ def get_parser() -> argparse.ArgumentParser:
         "--data", type=Path, help="folder with a data directory per test set (default: as scored)"
     )
     parser.add_argument("--gap", type=Path, help="output of bin/gap, to be shown (default: none)")
+    parser.add_argument(
+        "--may_lack_gap", action="store_true", help="go on where --gap holds no pictures"
+    )
     parser.add_argument("--audio", choices=("embed", "none"), default="embed", help="in the page")
     parser.add_argument("--commands", nargs="+", default=[], help="that made the experiments")
     parser.add_argument("--samples", type=int, default=10_000, help="draws of the bootstrap")
@@ -62,10 +65,13 @@ def _report(args: argparse.Namespace, command: str) -> None:
     _check_packages()
     from espnet_otreg.report.clips import pack_clips
     from espnet_otreg.report.page import Page, write_page
-    from espnet_otreg.report.pictures import read_drawn
+    from espnet_otreg.report.pictures import INDEX, read_drawn
     from espnet_otreg.report.utterances import collect_utterances
     from espnet_otreg.scoring.provenance import provenance
 
+    if args.may_lack_gap and args.gap and not (args.gap / INDEX).is_file():
+        logging.warning("%s holds no pictures: the page is made without", args.gap)
+        args.gap = None
     drawn = read_drawn(args.gap)
     comparison = _compare(args)
     _check_names(drawn, comparison, args.gap)

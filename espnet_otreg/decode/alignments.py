@@ -15,7 +15,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.models.ctc_path import forced_plan
 from espnet_otreg.models.language_model import LanguageModel
 from espnet_otreg.models.transfer import OTTransferASRModel
-from espnet_otreg.ot.alignment import AlignmentConf
+from espnet_otreg.ot.alignment_conf import AlignmentConf
 
 FORCED, CLOSED, ATTENTION = "CTC forced", "CTC forced, gaps closed", "attention"
 BLANK, UNKNOWN = 0, 1  # ESPnet's places in every token list

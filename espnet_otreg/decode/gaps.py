@@ -23,11 +23,12 @@ from espnet_otreg.decode.clips import padded_batches
 from espnet_otreg.decode.spaces import Space, Spoken, Transported
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
-from espnet_otreg.models.options import read_options
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ot_conf import OTConf
+from espnet_otreg.models.slm_conf import TRANSPORT
 
 TIMES, FORCED, PLAN = "true word times", "CTC-forced token times", "the plan's largest mass"
-_DEFAULTS = {"slm": {"text_table": "llm", "weight": 0.0}, "otreg": {}}  # of models that have a term
+_DEFAULTS: dict[str, dict] = {"slm": TRANSPORT, "otreg": {}}  # of models that have a term
 
 
 class SpokenSet(NamedTuple):
@@ -83,7 +84,7 @@ def read_set(
     word_times: Path | None = None,
     features: Path | None = None,
 ) -> SpokenSet:
-    """Read what is measured of a data directory; `features` holds cached frames by set."""
+    """Read what is measured of a data directory; `features` holds cached frames."""
     audio, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
     if audio.keys() != texts.keys():
         raise UserError(f"{folder}: wav.scp and text list different utterances")
@@ -95,17 +96,41 @@ def read_set(
         seconds = {utt: clip.frames / clip.samplerate for utt, clip in clips.items()}
         words = read_word_times(word_times, seconds)
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    cached = None if features is None else features / folder.name
-    if cached is not None:
-        there = read_table(cached / "feats.scp")
+    if features is not None:
+        there = read_table(features / "feats.scp")
         lacking = [utt for utt in chosen if utt not in there]
         if lacking:
             raise UserError(
-                f"{cached} has no frames of {len(lacking)} utterances, first {lacking[0]}: make "
+                f"{features} has no frames of {len(lacking)} utterances, first {lacking[0]}: make "
                 "them with espnet_otreg.bin.speech_features, or leave --features out"
             )
     drawn = spread(chosen, pictures) if pictures > 0 else []
-    return SpokenSet(folder.name, audio, texts, speakers, cached, words, len(texts), drawn)
+    return SpokenSet(folder.name, audio, texts, speakers, features, words, len(texts), drawn)
+
+
+class Means(NamedTuple):
+    """What models are opened and run with."""
+
+    model_file: str
+    batch_size: int
+    device: str
+    hop: float | None  # seconds per frame; None: found by trying
+
+
+class _Opened(NamedTuple):
+    """A system ready to be measured."""
+
+    system: str
+    space: Space
+    text: TextTable
+
+
+class _Owners(NamedTuple):
+    """Which tokens each frame of an utterance may belong to."""
+
+    own: np.ndarray  # (T, U)
+    spans: list[Span]  # of the tokens, in seconds
+    how: str  # it is known
 
 
 def shared_conf(folders: Sequence[Path]) -> tuple[OTConf, str]:
@@ -129,23 +154,21 @@ def measure_system(
     folder: Path,
     tests: Sequence[SpokenSet],
     conf: OTConf,
-    *,
-    model_file: str,
-    batch_size: int,
-    device: str,
-    hop: float | None,
+    means: Means,
     draw: bool,
 ) -> None:
     """Measure one trained model on all sets; with `draw`, keep what pictures need."""
     table = None if conf.text_table == "llm" else conf.text_table
-    space = Space.open(folder, model_file, device=device, text_table=table, hop=hop)
-    text = TextTable(space.table, space.anchor)
+    space = Space.open(
+        folder, means.model_file, device=means.device, text_table=table, hop=means.hop
+    )
+    opened = _Opened(system, space, TextTable(space.table, space.anchor))
     experiment = os.path.relpath(folder)
     hows = set()
     for test in tests:
         parts = findings.found[test.name].setdefault(system, {}).setdefault(experiment, {})
         problems = findings.left_out[test.name]
-        for batch, speech, lengths in _batches(space, test, batch_size, device):
+        for batch, speech, lengths in _batches(space, test, means.batch_size, means.device):
             placed = dict(zip(batch, space.place(speech, lengths, [test.texts[u] for u in batch]),
                               strict=True))  # fmt: skip
             for utt, one in placed.items():
@@ -156,23 +179,21 @@ def measure_system(
             for utt, plan in zip(good, plans, strict=True):
                 one = placed[utt]
                 try:
-                    own, spans, how = _owners(space, test, utt, one, plan)
+                    owners = _owners(space, test, utt, one, plan)
                 except UserError as error:  # no path, or the tokens do not spell the words
                     problems.setdefault(utt, f"{experiment}: {error}")
                     continue
-                hows.add(how)
-                known = how == TIMES
-                parts[utt] = measure_gap(one.speech, one.ids, own, text, plan.cost,
-                                         silence_known=known)  # fmt: skip
+                hows.add(owners.how)
+                parts[utt] = measure_gap(one.speech, one.ids, owners.own, opened.text, plan.cost,
+                                         silence_known=owners.how == TIMES)  # fmt: skip
                 if draw and utt in test.drawn:
-                    kept = _keep(space, text, test, utt, system, one, plan, spans, how)
-                    findings.kept.append(kept)
+                    findings.kept.append(_keep(opened, test, utt, one, plan, owners))
     findings.spaces.append(
         {
             "system": system,
             "seed_folder": experiment,
             "table": space.table_name,
-            "rows": len(text),
+            "rows": len(opened.text),
             "dimension": int(space.table.shape[1]),
             "hop": space.hop,
             "own_by": sorted(hows),
@@ -197,48 +218,40 @@ def _batches(
         yield batch, torch.nn.utils.rnn.pad_sequence(frames, batch_first=True).to(device), lengths
 
 
-def _owners(
-    space: Space, test: SpokenSet, utt: str, one: Spoken, plan: Transported
-) -> tuple[np.ndarray, list[Span], str]:
+def _owners(space: Space, test: SpokenSet, utt: str, one: Spoken, plan: Transported) -> _Owners:
     """Decide which tokens a frame may belong to: by truth, else by CTC, else by the plan."""
     if test.words is not None:
         truth = make_truth(test.words[utt], one.pieces, len(one.speech), space.hop)
         spans = [(u, *truth.spans[word]) for u, word in enumerate(truth.owner) if word >= 0]
-        return truth.frames, [(u, float(a), float(b)) for u, a, b in spans], TIMES
+        return _Owners(truth.frames, [(u, float(a), float(b)) for u, a, b in spans], TIMES)
     if one.forced is not None:
         own = one.forced > 0
         at = [own[:, u].nonzero()[0] for u in range(own.shape[1])]
         hop = space.hop
-        return own, [(u, t[0] * hop, (t[-1] + 1) * hop) for u, t in enumerate(at)], FORCED
+        found = [(u, t[0] * hop, (t[-1] + 1) * hop) for u, t in enumerate(at)]
+        return _Owners(own, found, FORCED)
     if one.unforced:  # one system's frames are not to be found in two ways
         raise UserError(one.unforced)
-    return owners_of_plan(plan.coupling, plan.targets, one.ids, space.anchor), [], PLAN
+    return _Owners(owners_of_plan(plan.coupling, plan.targets, one.ids, space.anchor), [], PLAN)
 
 
 def _keep(
-    space: Space,
-    text: TextTable,
-    test: SpokenSet,
-    utt: str,
-    system: str,
-    one: Spoken,
-    plan: Transported,
-    spans: list[Span],
-    how: str,
+    opened: _Opened, test: SpokenSet, utt: str, one: Spoken, plan: Transported, owners: _Owners
 ) -> Kept:
+    space, spans = opened.space, owners.spans
     waveform, rate = soundfile.read(test.audio[utt], dtype="float32")
     return Kept(
         set=test.name,
         utterance=utt,
-        system=system,
+        system=opened.system,
         waveform=waveform,
         rate=rate,
         hop=space.hop,
         coupling=plan.coupling,
         targets=[space.label(row) for row in plan.targets],
         target_spans=spans_of_targets(spans, one.ids, plan.targets),
-        distances=distance_matrix(one.speech, one.ids, text),
+        distances=distance_matrix(one.speech, one.ids, opened.text),
         tokens=[*one.pieces, space.label(space.anchor)],
         token_spans=spans,
-        times=how,
+        times=owners.how,
     )

@@ -4,34 +4,41 @@ It is what is left of the method at inference: a stock ESPnet model with this po
 without any language model.
 """
 
-import math
+from dataclasses import dataclass
 
 import torch
 from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.models.configuration import options_of
+from espnet_otreg.ot.options import check_options, option
+
+
+@dataclass(frozen=True)
+class TransferAdapterConf:
+    """The way into the language model's space and back."""
+
+    text_size: int = option(
+        768, "dimension of the language model's embeddings: hidden_size in its config.json", low=1
+    )
+    scale: float = option(
+        1.0, "s, how much of the way back enters the frames; 0 leaves them as they are"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class TransferAdapter(AbsPostEncoder):
     """`postencoder: transfer_adapter`: A + s LN(Linear(LN(H))) with H = Linear(A) (2409.02239).
 
-    Args:
-        input_size: dimension of the encoder's frames, given by ESPnet
-        text_size: dimension of the language model's embeddings, in which H is aligned
-        scale: s, how much of the way back enters the frames; 0 leaves them as they are
+    Takes the dimension of the encoder's frames and the options of `TransferAdapterConf`.
     """
 
-    def __init__(self, input_size: int, text_size: int = 768, scale: float = 1.0) -> None:
+    @options_of(TransferAdapterConf, "postencoder_conf")
+    def __init__(self, input_size: int, conf: TransferAdapterConf) -> None:
         super().__init__()
-        if not isinstance(text_size, int) or isinstance(text_size, bool) or text_size < 1:
-            raise UserError(
-                "postencoder_conf.text_size must be the dimension of the language model "
-                f"(hidden_size in its config.json), got {text_size!r}"
-            )
-        if not isinstance(scale, int | float) or not math.isfinite(scale):
-            raise UserError(f"postencoder_conf.scale must be a finite number, got {scale!r}")
-        self.scale = float(scale)
+        self.scale, text_size = conf.scale, conf.text_size
         self.to_text = nn.Linear(input_size, text_size)
         self.norm_text = nn.LayerNorm(text_size)
         self.to_speech = nn.Linear(text_size, input_size)

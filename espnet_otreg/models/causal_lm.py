@@ -7,6 +7,7 @@ LoRA by peft. ESPnet's registry calls it a decoder; `model: slm` is what feeds i
 import hashlib
 import inspect
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,30 @@ from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.bases import DTYPES, Base, KeepsDtype
+from espnet_otreg.models.configuration import options_of
 from espnet_otreg.models.language_model import import_transformers, load, resolve
 from espnet_otreg.models.lm_cache import fingerprint
 from espnet_otreg.models.splice import Spliced
+from espnet_otreg.ot.options import check_options, option, required
+
+
+@dataclass(frozen=True)
+class CausalLMConf:
+    """A pretrained causal language model, as it is or with LoRA."""
+
+    model: str = required("folder or hub name; any that transformers.AutoModelForCausalLM opens")
+    dtype: str = option("float32", "of the weights", choices=tuple(DTYPES))
+    lora_conf: dict | None = option(
+        None, "of peft.LoraConfig, such as {r: 16, target_modules: [q_proj, v_proj]}"
+    )
+    attn_implementation: str | None = option(
+        None, "passed on to transformers, such as sdpa or flash_attention_2"
+    )
+    gradient_checkpointing: bool = option(False, "compute activations twice to save memory")
+    trust_remote_code: bool = option(False, "run Python code that comes with the model")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class CausalLM(KeepsDtype, AbsDecoder):
@@ -26,46 +48,27 @@ class CausalLM(KeepsDtype, AbsDecoder):
     Args:
         vocab_size: of ESPnet's token list; not used, the model has its own vocabulary
         encoder_output_size: dimension of the adapter's output, which must be the embeddings'
-        model: folder or hub name
-        dtype: of the weights: float32, bfloat16 or float16
-        lora_conf: options of peft.LoraConfig, such as {r: 16, target_modules: [q_proj, v_proj]}
-        attn_implementation: passed on to transformers, such as sdpa or flash_attention_2
-        gradient_checkpointing: compute activations twice to save memory
-        trust_remote_code: run Python code that comes with the model
+        conf: given key by key
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        encoder_output_size: int,
-        model: str,
-        dtype: str = "float32",
-        lora_conf: dict | None = None,
-        attn_implementation: str | None = None,
-        gradient_checkpointing: bool = False,
-        trust_remote_code: bool = False,
-    ) -> None:
+    @options_of(CausalLMConf, "decoder_conf")
+    def __init__(self, vocab_size: int, encoder_output_size: int, conf: CausalLMConf) -> None:
         super().__init__()
-        if dtype not in DTYPES:
-            raise UserError(f"decoder_conf.dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-        folder = resolve(model)
-        self.base = Base(model, fingerprint(model).model)
-        self.tokenizer = load_tokenizer(folder, trust_remote_code)
-        options = (
-            {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-        )
+        folder, attention = resolve(conf.model), conf.attn_implementation
+        self.base = Base(conf.model, fingerprint(conf.model).model)
+        self.tokenizer = load_tokenizer(folder, conf.trust_remote_code)
         network = load(
             import_transformers("decoder: causal_lm", "slm").AutoModelForCausalLM,
             folder,
             "a causal language model",
-            dtype=DTYPES[dtype],
-            trust_remote_code=trust_remote_code,
-            **options,
+            dtype=DTYPES[conf.dtype],
+            trust_remote_code=conf.trust_remote_code,
+            **({} if attention is None else {"attn_implementation": attention}),
         )
-        self.prepare(network, lora_conf, gradient_checkpointing)
+        self.prepare(network, conf.lora_conf, conf.gradient_checkpointing)
         if encoder_output_size != self.dimension:
             raise UserError(
-                f"the adapter gives {encoder_output_size} dimensions and {model} takes "
+                f"the adapter gives {encoder_output_size} dimensions and {conf.model} takes "
                 f"{self.dimension}: set postencoder: stack_adapter (or conv_adapter), and leave "
                 "postencoder_conf.output_size out or set it to that"
             )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.ot.compress import Compressed
-from espnet_otreg.ot.padding import kept_first, length_mask
+from espnet_otreg.ot.tensors import kept_first, length_mask
 
 
 def ctc_compress(x: Tensor, lengths: Tensor, best: Tensor, blank: int) -> Compressed:

@@ -6,6 +6,7 @@ Takes frontend, normalisation and encoder of an experiment of ESPnet's ASR task,
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.bases import Base, file_hash
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.models.configuration import options_of
+from espnet_otreg.ot.options import check_options, option, required
+from espnet_otreg.ot.tensors import full_precision
 
 CHECKPOINT = "valid.acc.ave.pth"
 KEPT = ("frontend", "normalize", "preencoder", "encoder")
@@ -39,31 +42,38 @@ def experiment_base(experiment: str, checkpoint: str = CHECKPOINT) -> Base:
     return Base(experiment, hashlib.sha256(listing.encode()).hexdigest())
 
 
+@dataclass(frozen=True)
+class ESPnetSpeechConf:
+    """The encoder of an experiment of ESPnet's ASR task."""
+
+    experiment: str = required("folder with config.yaml and the checkpoint")
+    checkpoint: str = option(CHECKPOINT, "its name in the folder")
+    layer: int | None = option(
+        None, "return the output of this block, from 1, in place of the top's; those above it are "
+        "not computed",
+    )  # fmt: skip
+    batched: bool = option(
+        False, "encode a padded batch in one go, where frames near an utterance's end depend on "
+        "the padding, since ESPnet's convolutional encoders read it; false: one by one",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
 class ESPnetSpeechEncoder(AbsEncoder):
     """Frontend, normalisation and encoder of a trained recogniser.
 
-    Args:
-        input_size: 1, of waveforms; not used
-        experiment: folder with config.yaml and the checkpoint
-        checkpoint: its name in the folder
-        layer: return the output of this block (1 to N) instead of the top's; those above it are
-            not computed
-        batched: encode a padded batch in one go, where frames near an utterance's end depend on
-            the padding, since ESPnet's convolutional encoders read it; false: one by one
+    Takes `input_size`, which is 1, of waveforms, and not used, and the options of
+    `ESPnetSpeechConf`.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        experiment: str,
-        checkpoint: str = CHECKPOINT,
-        layer: int | None = None,
-        batched: bool = False,
-    ) -> None:
+    @options_of(ESPnetSpeechConf, "encoder_conf")
+    def __init__(self, input_size: int, conf: ESPnetSpeechConf) -> None:
         super().__init__()
-        self.base = experiment_base(experiment, checkpoint)
-        self.layer, self.batched = layer, batched
-        config, self._weights = _files(experiment, checkpoint)
+        self.base = experiment_base(conf.experiment, conf.checkpoint)
+        self.layer, self.batched = conf.layer, conf.batched
+        config, self._weights = _files(conf.experiment, conf.checkpoint)
         model = _build(config, self._weights)
         self.frontend, self.normalize = model.frontend, model.normalize
         self.preencoder, self.encoder = model.preencoder, model.encoder
@@ -74,8 +84,8 @@ class ESPnetSpeechEncoder(AbsEncoder):
             )
         conditioned = getattr(self.encoder, "interctc_use_conditioning", False)
         self.ctc = model.ctc if conditioned else None  # its guesses are fed to later blocks
-        if layer is not None:
-            self._cut(layer, config)
+        if conf.layer is not None:
+            self._cut(conf.layer, config)
         self.reload_pretrained_parameters()
 
     def output_size(self) -> int:

@@ -6,6 +6,7 @@ depend on its neighbours in the batch.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.bases import DTYPES, KeepsDtype
+from espnet_otreg.models.configuration import options_of
 from espnet_otreg.models.hf_checkpoint import (
     RATE,
     RAW,
@@ -30,49 +32,52 @@ from espnet_otreg.models.hf_checkpoint import (
     shortest,
     speech_base,
 )
-from espnet_otreg.ot.padding import length_mask
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.ot.options import check_options, option, required
+from espnet_otreg.ot.tensors import full_precision, length_mask
 
 PADDINGS = ("longest", "full")
+
+
+@dataclass(frozen=True)
+class HFSpeechConf:
+    """A pretrained speech encoder: Whisper, wav2vec2-BERT, wav2vec2, HuBERT or WavLM."""
+
+    model: str = required("folder or hub name")
+    layer: int | None = option(
+        None, "return the output of this layer, from 1, in place of the top's; those above it are "
+        "not computed",
+    )  # fmt: skip
+    dtype: str = option("float32", "of the weights", choices=tuple(DTYPES))
+    padding: str = option(
+        "longest", "of Whisper's input. longest: up to the longest utterance, with the padding "
+        "masked; full: always up to 30 seconds, as it was trained, frames attending to the silence",
+        choices=PADDINGS,
+    )  # fmt: skip
+    trust_remote_code: bool = option(False, "run Python code that comes with the model")
+    attn_implementation: str | None = option(
+        None, "passed on to transformers, such as sdpa or flash_attention_2"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class HFSpeechEncoder(KeepsDtype, AbsEncoder):
     """A pretrained encoder and its feature extractor.
 
-    Args:
-        input_size: 1, of waveforms; not used
-        model: folder or hub name
-        layer: return the output of this layer (1 to N) instead of the top's; those above it are
-            not computed
-        dtype: of the weights: float32, bfloat16 or float16
-        padding: of Whisper's input. longest: up to the longest utterance, with the padding masked;
-            full: always up to 30 seconds, as it was trained, frames attending to the silence
-        trust_remote_code: run Python code that comes with the model
-        attn_implementation: passed on to transformers, such as sdpa or flash_attention_2
+    Takes `input_size`, which is 1, of waveforms, and not used, and the options of `HFSpeechConf`.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        model: str,
-        layer: int | None = None,
-        dtype: str = "float32",
-        padding: str = "longest",
-        trust_remote_code: bool = False,
-        attn_implementation: str | None = None,
-    ) -> None:
+    @options_of(HFSpeechConf, "encoder_conf")
+    def __init__(self, input_size: int, conf: HFSpeechConf) -> None:
         super().__init__()
-        for option, value, allowed in (("dtype", dtype, DTYPES), ("padding", padding, PADDINGS)):
-            if value not in allowed:
-                raise UserError(
-                    f"encoder_conf.{option} must be one of {', '.join(allowed)}, got {value!r}"
-                )
-        self.base = speech_base(model, trust_remote_code)
-        self.layer, self.padding, self._dtype = layer, padding, DTYPES[dtype]
-        folder = find(model, trust_remote_code)
-        self.extractor = open_extractor(folder, trust_remote_code)
+        trusted = conf.trust_remote_code
+        self.base = speech_base(conf.model, trusted)
+        self.layer, self.padding, self._dtype = conf.layer, conf.padding, DTYPES[conf.dtype]
+        folder = find(conf.model, trusted)
+        self.extractor = open_extractor(folder, trusted)
         self._open = partial(
-            open_network, folder, layer, self._dtype, attn_implementation, trust_remote_code
+            open_network, folder, conf.layer, self._dtype, conf.attn_implementation, trusted
         )
         self.network: Any = self._open()
         self.kind: str = self.network.config.model_type

@@ -3,51 +3,59 @@
 import math
 from dataclasses import dataclass
 
-TABLES = ("decoder", "ctc", "llm")  # llm: the language model's, of model: slm alone
+from espnet_otreg.ot.cost import COSTS
+from espnet_otreg.ot.options import SolverOptions, check_options, option, same
+
+TABLES = ("decoder", "ctc", "llm")
 
 
 @dataclass(frozen=True)
 class OTConf:
-    """Options of the optimal-transport term, with the defaults that `model: otreg` uses."""
+    """The optimal-transport term, with the defaults of `model: otreg`."""
 
-    weight: float = 0.3  # λ_OT: share of the term in the loss; 0 is the stock model
-    sparsity_weight: float = 0.1  # λ_spr: one frame, one token
-    cost: str = "cosine"
-    epsilon: float = 0.1  # entropic smoothing, in units of the cost
-    max_iters: int = 50
-    relax_speech: float = math.inf  # KL strength on the frames' marginal; inf = every frame counts
-    relax_text: float = math.inf  # the same for the tokens' marginal
-    frames_per_token: float | None = None  # silence gets the share of frames that tokens leave
-    text_table: str = "decoder"  # whose rows are the targets
-    unique_threshold: float = 0.99  # tokens closer than this cosine are one target
-    start_epoch: int = 1  # first epoch in which the term enters the loss
-    end_epoch: int | None = None  # last such epoch; default: none is the last
-    control: str = "none"  # shuffled: every utterance gets its batch neighbour's transcript
-    unroll: bool = False  # differentiate through all iterations, to compare with
+    weight: float = option(0.3, "λ_OT: share of the term in the loss; 0 is the stock model", low=0)
+    sparsity_weight: float = option(0.1, "λ_spr, of the sparsity: one frame, one token", low=0)
+    cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
+    epsilon: float = same(SolverOptions, "epsilon", 0.1)
+    max_iters: int = same(SolverOptions, "max_iters", 50)
+    relax_speech: float = same(SolverOptions, "relax_speech", math.inf)
+    relax_text: float = same(SolverOptions, "relax_text", math.inf)
+    frames_per_token: float | None = option(
+        None, "frames that a token weighs, silence those that are left; null: all weigh the same",
+        low=0, above=True,
+    )  # fmt: skip
+    text_table: str = option(
+        "decoder", "whose rows are the targets: the decoder's input embedding, those of the CTC "
+        "layer, or the language model's of model: slm", choices=TABLES,
+    )  # fmt: skip
+    unique_threshold: float = option(
+        0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
+    )
+    start_epoch: int = option(1, "first epoch in which the term enters the loss", low=1)
+    end_epoch: int | None = option(None, "last such epoch; null: the last of all", low=1)
+    control: str = option(
+        "none", "shuffled: every utterance gets its batch neighbour's transcript, to see what is "
+        "not the transcript's doing", choices=("none", "shuffled"),
+    )  # fmt: skip
+    unroll: bool = same(SolverOptions, "unroll", False)
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        for key, allowed, holds in (
-            ("weight", ">= 0 and finite", 0 <= self.weight < math.inf),
-            ("sparsity_weight", ">= 0 and finite", 0 <= self.sparsity_weight < math.inf),
-            ("cost", "'cosine' or 'sqeuclidean'", self.cost in ("cosine", "sqeuclidean")),
-            ("epsilon", "> 0 and finite", 0 < self.epsilon < math.inf),
-            ("max_iters", ">= 1", self.max_iters >= 1),
-            ("relax_speech", "> 0 (.inf keeps the marginal hard)", self.relax_speech > 0),
-            ("relax_text", "> 0 (.inf keeps the marginal hard)", self.relax_text > 0),
-            (
-                "frames_per_token",
-                "> 0 and finite",
-                self.frames_per_token is None or 0 < self.frames_per_token < math.inf,
-            ),
-            ("text_table", f"one of {', '.join(TABLES)}", self.text_table in TABLES),
-            ("control", "'none' or 'shuffled'", self.control in ("none", "shuffled")),
-            ("unique_threshold", "in (0, 1]", 0 < self.unique_threshold <= 1),
-            ("start_epoch", ">= 1", self.start_epoch >= 1),
-            ("end_epoch", ">= start_epoch", (self.end_epoch or math.inf) >= self.start_epoch),
-        ):
-            if not holds:
-                raise ValueError(f"{key} must be {allowed}, got {getattr(self, key)!r}")
+        check_options(self)
+        if self.end_epoch is not None and self.end_epoch < self.start_epoch:
+            raise ValueError(
+                f"end_epoch: expected start_epoch ({self.start_epoch}) or later, or null; "
+                f"received {self.end_epoch}"
+            )
+
+    def solver(self) -> SolverOptions:
+        """Return the solver's part of it."""
+        return SolverOptions(
+            self.epsilon,
+            self.max_iters,
+            relax_speech=self.relax_speech,
+            relax_text=self.relax_text,
+            unroll=self.unroll,
+        )
 
     def active(self, epoch: int) -> bool:
         """Tell whether the term enters the loss of this epoch, counted from 1."""

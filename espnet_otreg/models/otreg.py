@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.epoch_count import EpochCount
-from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.text_table import check_dimensions, find_text_table
 from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights

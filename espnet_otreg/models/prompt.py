@@ -5,28 +5,31 @@ none, they follow each other. `{language}` in the instruction becomes the langua
 """
 
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import language_name
+from espnet_otreg.ot.options import check_options, option
 
 _SPEECH = "\ue000speech\ue000"  # a private-use mark that no template or tokenizer knows
 
 
 @dataclass(frozen=True)
 class PromptConf:
-    """`prompt_conf` of a configuration."""
+    """What stands around the speech in the language model's input."""
 
-    instruction: str = (
-        "Please write down the user's speech word for word in {language}, and nothing else."
+    instruction: str = option(
+        "Please write down the user's speech word for word in {language}, and nothing else.",
+        "what the language model is asked; {language} becomes the language's English name",
     )
-    system: str | None = None  # text of a system turn; needs a chat template
-    chat_template: bool = True  # use the tokenizer's, if it has one
-    languages: dict = field(default_factory=dict)  # code -> name, before the built-in names
+    system: str | None = option(None, "text of a system turn; needs a chat template")
+    chat_template: bool = option(True, "use the tokenizer's, if it has one")
+    languages: dict = option({}, "code to name, before the built-in names")
 
     def __post_init__(self) -> None:
         """Check the instruction's placeholders and the names."""
+        check_options(self)
         try:
             names = {name for _, name, _, _ in string.Formatter().parse(self.instruction) if name}
         except ValueError as error:

@@ -17,19 +17,24 @@ from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.base_weights import BaseWeights
 from espnet_otreg.models.causal_lm import CausalLM, silence_id
+from espnet_otreg.models.configuration import options_of, read_options
 from espnet_otreg.models.ctc_compress import ctc_compress
 from espnet_otreg.models.epoch_count import EpochCount
 from espnet_otreg.models.freezing import audit, freeze, is_frozen
-from espnet_otreg.models.options import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.prompt import Prompt, PromptConf
 from espnet_otreg.models.slm_batch import answer_ids, language_codes, piece_ids, prompt_sides
-from espnet_otreg.models.slm_conf import SLMConf
+from espnet_otreg.models.slm_conf import TRANSPORT, SLMConf, SLMModelConf
 from espnet_otreg.models.splice import Spliced, right_aligned, splice
 from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights
 from espnet_otreg.ot import Compressed, compress
 
 IGNORED = -100  # label of what is no answer
+
+PARTS = (  # that ESPnet builds and hands in
+    *("vocab_size", "token_list", "frontend", "specaug", "normalize", "preencoder", "encoder"),
+    *("postencoder", "decoder", "ctc", "joint_network"),
+)
 
 
 class Speech(NamedTuple):
@@ -45,61 +50,40 @@ class Speech(NamedTuple):
 class SLMModel(ESPnetASRModel):
     """A speech language model of ESPnet's parts.
 
-    Takes an encoder, an adapter as postencoder, `decoder: causal_lm`, and `slm_conf` (see
-    `SLMConf`), `ot_conf` (`OTConf`), `prompt_conf` (`PromptConf`). `ctc_weight` above 0 adds that
-    share of a CTC loss on the adapter's output, over ESPnet's token list and its own blank.
+    Takes an encoder, an adapter as postencoder, `decoder: causal_lm` and whatever else ESPnet's
+    model is made of, and the options of `SLMModelConf`: `slm_conf` (see `SLMConf`), `ot_conf`
+    (`OTConf`), `prompt_conf` (`PromptConf`).
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        token_list: list[str] | tuple[str, ...],
-        frontend: Any,
-        specaug: Any,
-        normalize: Any,
-        preencoder: Any,
-        encoder: Any,
-        postencoder: Any,
-        decoder: Any,
-        ctc: Any,
-        joint_network: Any,
-        ctc_weight: float = 0.0,
-        slm_conf: dict | None = None,
-        ot_conf: dict | None = None,
-        prompt_conf: dict | None = None,
-        extract_feats_in_collect_stats: bool = True,
-    ) -> None:
-        self_conf = read_options(SLMConf, slm_conf or {}, "slm_conf")
-        transport = {"text_table": "llm", "weight": 0.0, **(ot_conf or {})}
+    @options_of(SLMModelConf, "model_conf", PARTS)
+    def __init__(self, conf: SLMModelConf, **parts: Any) -> None:
+        own = read_options(SLMConf, conf.slm_conf or {}, "slm_conf")
+        transport = {**TRANSPORT, **(conf.ot_conf or {})}
         transport_conf = read_options(OTConf, transport, "ot_conf")
-        _check_parts(postencoder, decoder, ctc_weight, self_conf, transport_conf)
+        adapter, decoder = parts["postencoder"], parts["decoder"]
+        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
         super().__init__(
-            vocab_size=vocab_size,
-            token_list=token_list,
-            frontend=frontend,
-            specaug=specaug,
-            normalize=normalize,
-            preencoder=preencoder,
-            encoder=encoder,
-            postencoder=None,  # `encode` then ends with the encoder's frames
-            decoder=decoder,
-            ctc=ctc,
-            joint_network=joint_network,
-            ctc_weight=ctc_weight,
+            **{**parts, "postencoder": None},  # `encode` then ends with the encoder's frames
+            ctc_weight=conf.ctc_weight,
             report_cer=False,
             report_wer=False,
-            extract_feats_in_collect_stats=extract_feats_in_collect_stats,
+            extract_feats_in_collect_stats=conf.extract_feats_in_collect_stats,
         )
-        self.adapter = postencoder
-        self.slm_conf, self.ot_conf = self_conf, transport_conf
-        self.prompt = Prompt(read_options(PromptConf, prompt_conf or {}, "prompt_conf"),
-                             decoder.tokenizer)  # fmt: skip
-        self.silence = silence_id(decoder.tokenizer, self_conf.silence_token)
-        self.register_buffer("piece_ids", piece_ids(token_list, decoder), persistent=False)
+        self.adapter = adapter
+        self.slm_conf, self.ot_conf = own, transport_conf
+        prompt = read_options(PromptConf, conf.prompt_conf or {}, "prompt_conf")
+        self.prompt = Prompt(prompt, decoder.tokenizer)
+        self.silence = silence_id(decoder.tokenizer, own.silence_token)
+        pieces = piece_ids(parts["token_list"], decoder)
+        self.register_buffer("piece_ids", pieces, persistent=False)
         self.ot_loss = make_loss(transport_conf)
-        freeze(self, self_conf.freeze, "slm_conf.freeze")
+        if self.ctc is not None:
+            if self.ctc.ctc_type != "builtin":
+                raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
+            self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
+        freeze(self, own.freeze, "slm_conf.freeze")
         self._count = EpochCount(self)
-        self._bases = BaseWeights(self, {"encoder": encoder, "decoder": decoder})
+        self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
         logging.info(audit(self))
 
     def train(self, mode: bool = True) -> "SLMModel":
@@ -146,8 +130,8 @@ class SLMModel(ESPnetASRModel):
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
-            loss_ctc = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)
-            loss_ctc = loss_ctc / text_lengths.float().mean().clamp(min=1)  # per token, as the rest
+            shares = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)  # (B,)
+            loss_ctc = (shares / text_lengths.clamp(min=1)).sum()  # per token, as the rest
             loss = loss + self.ctc_weight * loss_ctc
             stats["loss_ctc"] = loss_ctc.detach()
 
@@ -250,8 +234,6 @@ def _check_parts(
         raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
     if adapter is None:
         raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
-    if not 0 <= ctc_weight < 1:
-        raise UserError(f"model_conf.ctc_weight must be 0 or more and below 1, got {ctc_weight}")
     if conf.compression == "ctc" and ctc_weight == 0:
         raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
     if transport.text_table != "llm":

@@ -1,22 +1,50 @@
 """Adapters between a speech encoder and a language model; ESPnet calls them postencoders."""
 
+from dataclasses import dataclass
+
 import torch
 from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.models.configuration import options_of
+from espnet_otreg.ot.options import check_options, option
+from espnet_otreg.ot.tensors import zeroed
+
+_WIDTH = "dimension of the language model's embeddings; null: the task looks it up"
 
 
-def _at_least_one(**sizes: int) -> None:
-    for name, given in sizes.items():
-        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-            raise UserError(f"postencoder_conf.{name} must be a whole number >= 1, got {given!r}")
+def _known(output_size: int | None) -> int:
+    if output_size is None:
+        raise UserError(f"postencoder_conf.output_size must be given: {_WIDTH}")
+    return output_size
 
 
-def _silenced(x: Tensor, lengths: Tensor) -> Tensor:
-    """Frames beyond the lengths may hold anything: make them 0."""
-    return x * length_mask(lengths.to(x.device), x.shape[1]).unsqueeze(2)
+@dataclass(frozen=True)
+class StackAdapterConf:
+    """Every few frames in a row become one, through two linear layers."""
+
+    output_size: int | None = option(None, _WIDTH, low=1)
+    stack: int = option(5, "k, frames in a row that become one", low=1)
+    hidden_size: int = option(2048, "between the two linear layers", low=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class ConvAdapterConf:
+    """Strided convolutions over time, then a linear layer."""
+
+    output_size: int | None = option(None, _WIDTH, low=1)
+    strides: tuple[int, ...] = option(
+        (2, 2), "one convolution each; their product is the shortening", low=1
+    )
+    kernel_size: int = option(3, "of every convolution", low=1)
+    hidden_size: int = option(2048, "channels", low=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class StackAdapter(AbsPostEncoder):
@@ -24,29 +52,19 @@ class StackAdapter(AbsPostEncoder):
 
     The last group is filled up with zeros, so that no frame is lost and no utterance is empty.
 
-    Args:
-        input_size: dimension of the encoder's frames, given by ESPnet
-        output_size: dimension of the language model's embeddings; by default looked up
-        stack: k
-        hidden_size: between the two linear layers
+    Takes the dimension of the encoder's frames and the options of `StackAdapterConf`.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        stack: int = 5,
-        hidden_size: int = 2048,
-    ) -> None:
+    @options_of(StackAdapterConf, "postencoder_conf")
+    def __init__(self, input_size: int, conf: StackAdapterConf) -> None:
         super().__init__()
-        _at_least_one(output_size=output_size, stack=stack, hidden_size=hidden_size)
-        self.stack = stack
-        self.hidden = nn.Linear(stack * input_size, hidden_size)
-        self.out = nn.Linear(hidden_size, output_size)
+        self.stack = conf.stack
+        self.hidden = nn.Linear(conf.stack * input_size, conf.hidden_size)
+        self.out = nn.Linear(conf.hidden_size, _known(conf.output_size))
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, ceil(T / k), output_size), (B,)."""
-        x = _silenced(input, input_lengths)
+        x = zeroed(input, input_lengths)
         batch, frames, size = x.shape
         x = nn.functional.pad(x, (0, 0, 0, -frames % self.stack))
         x = x.reshape(batch, -1, self.stack * size)
@@ -61,40 +79,26 @@ class StackAdapter(AbsPostEncoder):
 class ConvAdapter(AbsPostEncoder):
     """`postencoder: conv_adapter`: strided convolutions over time, then a linear layer.
 
-    Args:
-        input_size: dimension of the encoder's frames, given by ESPnet
-        output_size: dimension of the language model's embeddings; by default looked up
-        strides: one convolution each; their product is the shortening
-        kernel_size: of every convolution
-        hidden_size: channels
+    Takes the dimension of the encoder's frames and the options of `ConvAdapterConf`.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        strides: list[int] | tuple[int, ...] = (2, 2),
-        kernel_size: int = 3,
-        hidden_size: int = 2048,
-    ) -> None:
+    @options_of(ConvAdapterConf, "postencoder_conf")
+    def __init__(self, input_size: int, conf: ConvAdapterConf) -> None:
         super().__init__()
-        _at_least_one(output_size=output_size, kernel_size=kernel_size, hidden_size=hidden_size)
-        for stride in strides:
-            _at_least_one(strides=stride)
-        sizes = [input_size, *[hidden_size] * len(strides)]
-        self.strides, self.padding = tuple(strides), (kernel_size - 1) // 2
+        sizes = [input_size, *[conf.hidden_size] * len(conf.strides)]
+        self.strides, self.padding = conf.strides, (conf.kernel_size - 1) // 2
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(sizes[i], sizes[i + 1], kernel_size, stride, self.padding)
-            for i, stride in enumerate(strides)
+            nn.Conv1d(sizes[i], sizes[i + 1], conf.kernel_size, stride, self.padding)
+            for i, stride in enumerate(conf.strides)
         )
-        self.kernel_size = kernel_size
-        self.out = nn.Linear(sizes[-1], output_size)
+        self.kernel_size = conf.kernel_size
+        self.out = nn.Linear(sizes[-1], _known(conf.output_size))
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, input_size), (B,) -> (B, T', output_size), (B,); T' is T over all strides."""
         x, lengths = input, input_lengths
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = _silenced(x, lengths)
+            x = zeroed(x, lengths)
             # at least one window, however short the utterance
             x = nn.functional.pad(x, (0, 0, 0, max(0, self.kernel_size - x.shape[1])))
             x = torch.relu(convolution(x.transpose(1, 2)).transpose(1, 2))

@@ -1,21 +1,27 @@
 """Which speech encoder it was: what cached frames depend on, and the check that none is stale."""
 
-import inspect
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.feature_cache import read_note
 from espnet_otreg.models.bases import Base
-from espnet_otreg.models.espnet_speech import ESPnetSpeechEncoder, experiment_base
-from espnet_otreg.models.hf_speech import HFSpeechEncoder, speech_base
+from espnet_otreg.models.configuration import read_options
+from espnet_otreg.models.espnet_speech import (
+    ESPnetSpeechConf,
+    ESPnetSpeechEncoder,
+    experiment_base,
+)
+from espnet_otreg.models.hf_speech import HFSpeechConf, HFSpeechEncoder, speech_base
 
 COMMAND = "espnet_otreg.bin.speech_features"
 ENCODERS: dict[str, type] = {"hf_speech": HFSpeechEncoder, "espnet_speech": ESPnetSpeechEncoder}
+_CONFS: dict[str, type] = {"hf_speech": HFSpeechConf, "espnet_speech": ESPnetSpeechConf}
 NAMES = {"hf_speech": "model", "espnet_speech": "experiment"}  # of the option that says which one
 # Neither is part of the frames: what is hashed already, and how they are computed
-_ELSEWHERE = {"input_size", "layer", "checkpoint", "trust_remote_code", "attn_implementation"}
+_ELSEWHERE = {"layer", "checkpoint", "trust_remote_code", "attn_implementation"}
 
 
 class Source(NamedTuple):
@@ -33,12 +39,8 @@ def source_of(encoder: str, conf: Mapping[str, Any]) -> Source:
             f"frames are cached of encoder: {' or '.join(ENCODERS)}, which come trained, and the "
             f"configuration has encoder: {encoder}"
         )
-    try:
-        given = inspect.signature(ENCODERS[encoder]).bind(input_size=1, **conf)
-    except TypeError as error:
-        raise UserError(f"encoder_conf of encoder: {encoder}: {error}") from error
-    given.apply_defaults()
-    options = dict(given.arguments)
+    given: Any = read_options(_CONFS[encoder], dict(conf), f"encoder_conf of encoder: {encoder}")
+    options = asdict(given)
     name = options.pop(NAMES[encoder])
     if encoder == "hf_speech":
         base = speech_base(name, options["trust_remote_code"])

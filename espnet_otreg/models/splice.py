@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 
 class Spliced(NamedTuple):
@@ -32,7 +32,7 @@ def splice(parts: Sequence[tuple[Tensor, Tensor]], side: str = "left") -> Splice
     mask = valid.gather(1, order)
     x = joined.gather(1, order.unsqueeze(2).expand(-1, -1, joined.shape[2]))
     positions = (mask.long().cumsum(1) - 1).clamp(min=0)
-    return Spliced(x * mask.unsqueeze(2), mask, positions)
+    return Spliced(x.masked_fill(~mask.unsqueeze(2), 0), mask, positions)
 
 
 def right_aligned(ids: Tensor, lengths: Tensor, fill: int) -> Tensor:

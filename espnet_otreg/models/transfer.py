@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapter import TransferAdapter
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.language_model import LanguageModel
-from espnet_otreg.models.options import read_options
 from espnet_otreg.models.places import ctc_places
 from espnet_otreg.models.transfer_conf import TransferConf
-from espnet_otreg.ot.alignment import Alignment, AlignmentConf, align
-from espnet_otreg.ot.padding import length_mask
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.ot.align import Alignment, align
+from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
 
 FEATURES = "text_features"  # the batch's name for what the language model made of the transcript
 
@@ -214,7 +214,7 @@ class OTTransferASRModel(ESPnetASRModel):
         times: Tensor | None,
     ) -> tuple[Tensor, Alignment]:
         """Return L_align (B,) and the alignment of one layer, projected (B, T, text_size)."""
-        projected = projected.float()
+        projected, features = zeroed(projected.float(), frame_lengths), zeroed(features, lengths)
         found = align(projected, frame_lengths, features, lengths, self.alignment_conf, times)
         with full_precision(projected.device):  # half precision loses masses below 1e-4
             heard = torch.bmm(found.coupling.transpose(1, 2), projected)  # L̃

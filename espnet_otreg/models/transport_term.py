@@ -10,15 +10,7 @@ from espnet_otreg.ot.diagnostics import silence_mass
 
 def make_loss(conf: OTConf) -> OTRegLoss:
     """Build the loss."""
-    return OTRegLoss(
-        sparsity_weight=conf.sparsity_weight,
-        cost=conf.cost,
-        epsilon=conf.epsilon,
-        max_iters=conf.max_iters,
-        relax_speech=conf.relax_speech,
-        relax_text=conf.relax_text,
-        unroll=conf.unroll,
-    )
+    return OTRegLoss(conf.solver(), sparsity_weight=conf.sparsity_weight, cost=conf.cost)
 
 
 def make_targets(

@@ -1,6 +1,7 @@
 """Optimal transport between padded batches of speech and text embeddings; needs torch alone."""
 
-from espnet_otreg.ot.alignment import Alignment, AlignmentConf, align
+from espnet_otreg.ot.align import Alignment, align
+from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.ot.compress import Compressed, compress
 from espnet_otreg.ot.cost import cosine_cost, cost_matrix, sqeuclidean_cost
 from espnet_otreg.ot.diagnostics import (
@@ -9,19 +10,21 @@ from espnet_otreg.ot.diagnostics import (
     speech_marginal,
     text_marginal,
 )
-from espnet_otreg.ot.gromov import GromovPlan, fused_gromov
-from espnet_otreg.ot.loss import OTRegLoss, OTRegOutput
+from espnet_otreg.ot.gromov import GromovOptions, GromovPlan, fused_gromov
+from espnet_otreg.ot.loss import OTRegLoss, OTRegOutput, plan_sparsity
+from espnet_otreg.ot.options import SolverOptions
 from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
-from espnet_otreg.ot.sparsity import plan_sparsity
 from espnet_otreg.ot.targets import Targets, unique_targets
 
 __all__ = [
     "Alignment",
     "AlignmentConf",
     "Compressed",
+    "GromovOptions",
     "GromovPlan",
     "OTRegLoss",
     "OTRegOutput",
+    "SolverOptions",
     "Targets",
     "TransportPlan",
     "align",

@@ -6,8 +6,13 @@ import torch
 
 from espnet_otreg.ot.cost import unit_vectors
 from espnet_otreg.ot.options import check_number
-from espnet_otreg.ot.padding import check_lengths, kept_first, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
+from espnet_otreg.ot.tensors import (
+    at_least_float32,
+    check_lengths,
+    full_precision,
+    kept_first,
+    length_mask,
+)
 
 
 class Compressed(NamedTuple):
@@ -36,8 +41,8 @@ def compress(
     nonempty utterance keeps the one least like the anchor. A threshold of 1 switches a step off.
     Gradients reach the frames that are kept.
     """
-    check_number("merge_threshold", merge_threshold, -1)
-    check_number("drop_threshold", drop_threshold, -1)
+    check_number("merge_threshold", merge_threshold, low=-1)
+    check_number("drop_threshold", drop_threshold, low=-1)
     if x.dim() != 3 or anchor.shape != x.shape[2:]:
         raise ValueError(
             f"expected x (B, T, D) and an anchor (D,); received {tuple(x.shape)} and "

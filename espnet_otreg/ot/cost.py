@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from espnet_otreg.ot.options import check_choice
-from espnet_otreg.ot.precision import at_least_float32, full_precision
+from espnet_otreg.ot.tensors import at_least_float32, full_precision
 
 # A shorter vector has no direction worth the name: its cosine with anything counts as 0.
 _SHORTEST = 1e-6

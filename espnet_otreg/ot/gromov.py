@@ -1,38 +1,50 @@
 """Fused Gromov-Wasserstein: match frames to tokens and, at once, pairs of frames to pairs."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 
-from espnet_otreg.ot.options import check_number
-from espnet_otreg.ot.padding import check_lengths, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
+from espnet_otreg.ot.options import SolverOptions, changed, check_options, option, same
 from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
+from espnet_otreg.ot.tensors import at_least_float32, check_lengths, full_precision, length_mask
 
 
 class GromovPlan(NamedTuple):
     """Where the proximal steps ended; nothing here carries a gradient."""
 
     coupling: torch.Tensor  # (B, T, U) the plan P; exactly 0 on padding
-    value: torch.Tensor  # (B,) (1 - α) <P, C + prior> + α structure, the objective without entropy
+    value: torch.Tensor  # (B,) (1 - α) <P, C> + α structure, the objective without entropy
     structure: torch.Tensor  # (B,) sum (D_ik - E_jl)² P_ij P_kl, speech D against text E
     marginal_error: torch.Tensor  # (B,) L1 distance of the frame masses from what they must be
     converged: torch.Tensor  # (B,) true where that error came within tol in the last step
 
 
-def check_gromov_options(
-    structure_weight: float, proximal_weight: float, outer_iters: int, inner_iters: int
-) -> None:
-    """Check what `fused_gromov` takes besides its matrices."""
-    check_number("structure_weight", structure_weight, 0)
-    if structure_weight > 1:
-        raise ValueError(
-            f"structure_weight: expected a number from 0 to 1; received {structure_weight!r}"
+@dataclass(frozen=True)
+class GromovOptions:
+    """How `fused_gromov` solves, and what it weighs."""
+
+    structure_weight: float = option(
+        0.02, "α: share of the structures, against the costs", low=0, high=1
+    )
+    proximal_weight: float = option(
+        0.5, "of KL(P | last P) in each proximal step, in place of epsilon", low=0, above=True
+    )
+    outer_iters: int = option(5, "proximal steps", low=1)
+    inner_iters: int = option(20, "Sinkhorn iterations in each step, in place of max_iters", low=1)
+    tol: float = same(SolverOptions, "tol", 1e-3)
+    cost_range: float | None = same(SolverOptions, "cost_range", None)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def inner(self, step: int) -> SolverOptions:
+        """Return the options of a step, counted from 1."""
+        # potentials shift whole rows and columns, which the exp domain takes off first
+        spread = None if self.cost_range is None else step * self.cost_range
+        return SolverOptions(
+            self.proximal_weight, max_iters=self.inner_iters, tol=self.tol, cost_range=spread
         )
-    check_number("proximal_weight", proximal_weight, 0, above=True)
-    for name, given in (("outer_iters", outer_iters), ("inner_iters", inner_iters)):
-        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-            raise ValueError(f"{name}: expected a whole number of 1 or more; received {given!r}")
 
 
 @torch.no_grad()
@@ -42,46 +54,36 @@ def fused_gromov(
     text_structure: torch.Tensor,
     speech_lengths: torch.Tensor,
     text_lengths: torch.Tensor,
-    *,
-    structure_weight: float = 0.02,
-    proximal_weight: float = 0.5,
-    outer_iters: int = 5,
-    inner_iters: int = 20,
-    tol: float = 1e-3,
-    prior: torch.Tensor | None = None,
-    cost_range: float | None = None,
+    options: GromovOptions | None = None,
+    **changes: Any,
 ) -> GromovPlan:
     """Transport uniform weights under node costs (B, T, U) and symmetric structures.
 
-    Minimises (1 - α) <P, C + prior> + α sum (D_ik - E_jl)² P_ij P_kl over plans with hard
-    marginals, for structures D (B, T, T) and E (B, U, U), by proximal points: from the product
-    measure, each of outer_iters steps minimises the objective's linearisation at P_k plus
-    proximal_weight KL(P | P_k), with inner_iters Sinkhorn iterations. The more steps, the
-    sharper the plan; there is no other entropy. A known bound of the linearisation's spread,
-    `cost_range`, spares a GPU the wait for its size. No gradient flows through any of it.
+    Minimises (1 - α) <P, C> + α sum (D_ik - E_jl)² P_ij P_kl over plans with hard marginals, for
+    structures D (B, T, T) and E (B, U, U), by proximal points: from the product measure, each of
+    outer_iters steps minimises the objective's linearisation at P_k plus proximal_weight
+    KL(P | P_k), with inner_iters Sinkhorn iterations. The more steps, the sharper the plan; there
+    is no other entropy. A prior is added to C by whoever has one. A known bound of the
+    linearisation's spread, `cost_range`, spares a GPU the wait for its size. `GromovOptions` can
+    be given as one object, by keyword, or both. No gradient flows through any of it.
     """
-    check_gromov_options(structure_weight, proximal_weight, outer_iters, inner_iters)
+    options = changed(GromovOptions, options, changes)
+    alpha = options.structure_weight
     _check_shapes(cost, speech_structure, text_structure, speech_lengths, text_lengths)
     n, m = speech_lengths.to(cost.device), text_lengths.to(cost.device)
     with full_precision(cost.device):
         node = at_least_float32(cost)
-        node = node if prior is None else node + prior.to(node)
         graphs = _graphs(node, speech_structure, text_structure, n, m)
         cross = graphs.product()
         total = torch.zeros_like(node)
-        for step in range(1, outer_iters + 1):
+        for step in range(1, options.outer_iters + 1):
             # the linearisation; the factor 2 as P enters the structure term twice
-            total = total.add_(node, alpha=1 - structure_weight)
-            total.add_(graphs.mismatch(cross), alpha=2 * structure_weight)
-            # potentials shift whole rows and columns, which the exp domain takes off first
-            spread = None if cost_range is None else step * cost_range
-            plan = sinkhorn(
-                total, n, m, epsilon=proximal_weight, max_iters=inner_iters, tol=tol,
-                cost_range=spread,
-            )  # fmt: skip
+            total = total.add_(node, alpha=1 - alpha)
+            total.add_(graphs.mismatch(cross), alpha=2 * alpha)
+            plan = sinkhorn(total, n, m, options.inner(step))
             cross = graphs.cross(plan.coupling)
-            total = _proximal(total, plan, proximal_weight)
-        return _result(plan, node, graphs.mismatch(cross), n, m, structure_weight)
+            total = _proximal(total, plan, options.proximal_weight)
+        return _result(plan, node, graphs.mismatch(cross), alpha)
 
 
 class _Graphs(NamedTuple):
@@ -136,12 +138,7 @@ def _proximal(total: torch.Tensor, plan: TransportPlan, epsilon: float) -> torch
 
 
 def _result(
-    plan: TransportPlan,
-    node: torch.Tensor,
-    mismatch: torch.Tensor,
-    n: torch.Tensor,
-    m: torch.Tensor,
-    structure_weight: float,
+    plan: TransportPlan, node: torch.Tensor, mismatch: torch.Tensor, structure_weight: float
 ) -> GromovPlan:
     P = plan.coupling
     padding = P == 0  # costs there are arbitrary

@@ -1,15 +1,19 @@
 """The regulariser: transport cost between speech and text embeddings, plus plan sparsity."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 
 from espnet_otreg.ot.cost import COST_RANGE, COSTS, cost_matrix
 from espnet_otreg.ot.diagnostics import ConvergenceWatch
-from espnet_otreg.ot.options import check_choice, check_number, check_solver_options
-from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
-from espnet_otreg.ot.sparsity import plan_sparsity
+from espnet_otreg.ot.options import SolverOptions, changed, check_choice, check_number
+from espnet_otreg.ot.sinkhorn import TransportPlan, damping, sinkhorn
+from espnet_otreg.ot.tensors import zeroed
+
+# A frame that transports less (a relaxed plan may drop it) chooses nothing and counts 0.
+_NO_MASS = 1e-30
 
 
 class OTRegOutput(NamedTuple):
@@ -19,6 +23,53 @@ class OTRegOutput(NamedTuple):
     cost: torch.Tensor  # (B,) <P, C>, 0 where a side is empty
     sparsity: torch.Tensor  # (B,) mean over frames of 1 - |row-normalised plan|₂; 0 at weight 0
     plan: TransportPlan  # the plan and its diagnostics
+
+
+def _choices(P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the row-normalised plan R (B, T, U) and its row norms r (B, T, 1), 1 if massless."""
+    mass = P.sum(2, keepdim=True)
+    moved = mass > _NO_MASS
+    R = P / torch.where(moved, mass, 1)
+    return R, torch.where(moved, R.square().sum(2, keepdim=True), 1).sqrt()
+
+
+def _mean_over_frames(r: torch.Tensor, speech_lengths: torch.Tensor) -> torch.Tensor:
+    return (1 - r).sum((1, 2)) / speech_lengths.to(r.device).clamp(min=1)
+
+
+def plan_sparsity(
+    plan: TransportPlan,
+    cost: torch.Tensor,
+    speech_lengths: torch.Tensor,
+    *,
+    epsilon: float,
+    relax_text: float = math.inf,
+) -> torch.Tensor:
+    """Return the mean over frames of 1 - |row-normalised plan|₂ (B,).
+
+    A plan with a graph (unrolled) is differentiated through. A constant one gets the gradient of
+    one more token half-step: f is fixed and g_j = -k log sum_i a_i exp(K_ij + f_i) a function
+    of K = -C / epsilon. Then dP_ij = P_ij (dK_ij + dg_j) with
+    dg_j = -k sum_i P_ij dK_ij / sum_i P_ij, and dr_i = sum_j G_ij (dK_ij + dg_j) with
+    G = R (R / r - r): a closed form that saves one matrix in place of three.
+    It is a direction of descent and not the exact gradient: at epsilon 0.1, 0.05 and 0.02 its
+    cosine with the fully unrolled one was 0.98, 0.91, 0.65 on random costs and 0.78, 0.80, 0.32 on
+    structured ones (`unroll` gives the exact one). The frame half-step would cancel in R and leave
+    a gradient that points elsewhere: its cosine fell below 0.5 in trials.
+    """
+    if plan.coupling.requires_grad:
+        return _mean_over_frames(_choices(plan.coupling)[1], speech_lengths)
+    with torch.no_grad():
+        P = plan.coupling
+        R, r = _choices(P)
+        G = (R / r).sub_(r).mul_(R)  # (B, T, U)
+        columns = P.sum(1, keepdim=True)  # (B, 1, U)
+        pull = G.sum(1, keepdim=True) / torch.where(columns > _NO_MASS, columns, 1)
+        scale = epsilon * speech_lengths.to(P.device).clamp(min=1).view(-1, 1, 1)
+        by_cost = G.addcmul_(P, pull, value=-damping(relax_text, epsilon)) / scale
+        value = _mean_over_frames(r, speech_lengths)
+    linear = (by_cost * cost.masked_fill(P == 0, 0)).sum((1, 2))
+    return value + (linear - linear.detach())
 
 
 def _weighted_mean(
@@ -38,26 +89,18 @@ class OTRegLoss(torch.nn.Module):
 
     def __init__(
         self,
+        options: SolverOptions | None = None,
         *,
         sparsity_weight: float = 0.1,
         cost: str = "cosine",
-        epsilon: float = 0.1,
-        max_iters: int = 50,
-        tol: float = 1e-3,
-        relax_speech: float = math.inf,
-        relax_text: float = math.inf,
-        method: str = "auto",
-        unroll: bool = False,
+        **changes: Any,
     ):
+        """Take the solver's options as one object, by keyword (epsilon=0.05), or both."""
         super().__init__()
-        check_number("sparsity_weight", sparsity_weight, 0)
+        check_number("sparsity_weight", sparsity_weight, low=0)
         check_choice("cost", cost, COSTS)
-        check_solver_options(epsilon, max_iters, tol, relax_speech, relax_text, method, unroll)
+        self.options = changed(SolverOptions, options, changes)
         self.sparsity_weight, self.kind, self.watch = sparsity_weight, cost, ConvergenceWatch()
-        self.solver: dict[str, Any] = {
-            "epsilon": epsilon, "max_iters": max_iters, "tol": tol, "relax_speech": relax_speech,
-            "relax_text": relax_text, "method": method, "unroll": unroll,
-        }  # fmt: skip
 
     def forward(
         self,
@@ -76,16 +119,17 @@ class OTRegLoss(torch.nn.Module):
         Gradient: the plan is constant in `cost` and follows one half-step in `sparsity`, unless
         `unroll` differentiates both through every iteration.
         """
+        speech, text = zeroed(speech, speech_lengths), zeroed(text, text_lengths)
         cost = cost_matrix(speech, text, self.kind)
-        # a bound known beforehand spares a GPU the wait for the costs
-        bound = COST_RANGE.get(self.kind) if prior is None else None
-        n, m = speech_lengths, text_lengths
-        options = {"prior": prior, "text_weights": text_weights, **self.solver}
-        plan = sinkhorn(cost, n, m, cost_range=bound, **options)
-        self.watch.look(plan, tol=self.solver["tol"])
+        options, n, m = self.options, speech_lengths, text_lengths
+        if prior is None and options.cost_range is None:
+            # a bound known beforehand spares a GPU the wait for the costs
+            options = replace(options, cost_range=COST_RANGE.get(self.kind))
+        plan = sinkhorn(cost, n, m, options, prior=prior, text_weights=text_weights)
+        self.watch.look(plan, tol=options.tol)
         sparsity = torch.zeros_like(plan.cost)
         if self.sparsity_weight > 0:
-            step = {name: self.solver[name] for name in ("epsilon", "relax_text")}
+            step = {"epsilon": options.epsilon, "relax_text": options.relax_text}
             sparsity = plan_sparsity(plan, cost, n, **step)
         each = plan.cost + self.sparsity_weight * sparsity
         loss = _weighted_mean(each, (n > 0) & (m > 0), utterance_weight)

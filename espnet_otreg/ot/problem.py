@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 # Iterations between two looks at the error.
 BLOCK = 10

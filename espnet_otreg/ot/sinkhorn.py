@@ -2,16 +2,20 @@
 
 import math
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from espnet_otreg.ot.options import check_solver_options
-from espnet_otreg.ot.padding import check_lengths, check_weights, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
+from espnet_otreg.ot.loops import solve_exp, solve_log
+from espnet_otreg.ot.options import SolverOptions, changed
 from espnet_otreg.ot.problem import Problem, State, make_problem, speech_error
-from espnet_otreg.ot.sinkhorn_exp import solve_exp
-from espnet_otreg.ot.sinkhorn_log import solve_log
+from espnet_otreg.ot.tensors import (
+    at_least_float32,
+    check_lengths,
+    check_weights,
+    full_precision,
+    length_mask,
+)
 
 # range(cost) / epsilon up to which the exp domain gave the log domain's plan in every trial,
 # structured worst cases included; beyond it kernel entries that matter underflow.
@@ -43,20 +47,15 @@ def sinkhorn(
     cost: torch.Tensor,
     speech_lengths: torch.Tensor,
     text_lengths: torch.Tensor,
+    options: SolverOptions | None = None,
     *,
-    epsilon: float = 0.1,
-    max_iters: int = 50,
-    tol: float = 1e-3,
-    relax_speech: float = math.inf,
-    relax_text: float = math.inf,
     prior: torch.Tensor | None = None,
     text_weights: torch.Tensor | None = None,
-    method: str = "auto",
-    cost_range: float | None = None,
-    unroll: bool = False,
+    **changes: Any,
 ) -> TransportPlan:
     """Transport uniform frame weights to token weights under cost (B, T, U).
 
+    `SolverOptions` can be given as one object, by keyword (epsilon=0.05), or both, keywords last.
     Tokens weigh the same, or as `text_weights` (B, U) says, of which only ratios count.
 
     Minimises <P, C + prior> + epsilon KL(P | a b) + relax_speech KL(P1 | a)
@@ -69,7 +68,7 @@ def sinkhorn(
     Gradients: the plan is solved without a graph, so `value` has the exact envelope gradient P,
     and `cost` is <P, C> with P held constant; `unroll=True` differentiates every iteration.
     """
-    check_solver_options(epsilon, max_iters, tol, relax_speech, relax_text, method, unroll)
+    options = changed(SolverOptions, options, changes)
     if cost.dim() != 3:
         raise ValueError(f"cost: expected shape (B, T, U); received {tuple(cost.shape)}")
     check_lengths("speech_lengths", speech_lengths, cost.shape[0], cost.shape[1])
@@ -77,29 +76,25 @@ def sinkhorn(
     n, m = speech_lengths.to(cost.device), text_lengths.to(cost.device)
     if text_weights is not None:
         check_weights(text_weights, cost, m)
-    relax = relax_speech, relax_text
     with full_precision(cost.device):
         cost, total = _masked(cost, n, m, prior)
-        if unroll or cost.numel() == 0:
-            method = "log"
-        elif method == "auto":
-            method = _faster(total, cost_range, epsilon, relax)
-        solve = solve_exp if method == "exp" else solve_log
-        with nullcontext() if unroll else torch.no_grad():
-            K = (total * (-1 / epsilon)).clamp(-_FINITE, _FINITE)
-            k_a, k_b = (damping(side, epsilon) for side in relax)
+        with nullcontext() if options.unroll else torch.no_grad():
+            K = (total * (-1 / options.epsilon)).clamp(-_FINITE, _FINITE)
+            sides = options.relax_speech, options.relax_text
+            k_a, k_b = (damping(side, options.epsilon) for side in sides)
             problem = make_problem(K, n, m, k_a, k_b, text_weights)
-            state = solve(problem, max_iters, tol)
+            solve = solve_exp if _domain(total, options) == "exp" else solve_log
+            state = solve(problem, options.max_iters, options.tol)
             state = _cleared(problem, state, (n > 0) & (m > 0))
-            P, dual, error = _finish(problem, state, (n > 0) & (m > 0), epsilon)
+            P, dual, error = _finish(problem, state, (n > 0) & (m > 0), options.epsilon)
         linear = (P * cost).sum((1, 2))
-        if not unroll:
+        if not options.unroll:
             # the gradient of the dual at fixed potentials is P, exactly, converged or not
             envelope = linear if prior is None else (P * total).sum((1, 2))
             dual = dual + (envelope - envelope.detach())
         error = error.detach()
         # a stop on the tolerance counts, though the plan's own rounding may lift its error again
-        done = state.done | (error <= tol)
+        done = state.done | (error <= options.tol)
     return TransportPlan(P, dual, linear, state.f, state.g, state.iterations, error, done)
 
 
@@ -115,15 +110,19 @@ def _masked(
     return alone, alone if prior is None else (cost + prior.to(cost)).masked_fill(padding, 0)
 
 
-def _faster(
-    total: torch.Tensor, cost_range: float | None, epsilon: float, relax: tuple[float, float]
-) -> str:
-    """Choose the domain by the spread of the costs."""
+def _domain(total: torch.Tensor, options: SolverOptions) -> str:
+    """Choose log or exp, by wish or by the spread of the costs."""
+    if options.unroll or total.numel() == 0:
+        return "log"
+    if options.method != "auto":
+        return options.method
+    cost_range = options.cost_range
     if cost_range is None:
         low, high = torch.aminmax(total.detach())
         cost_range = float(high - low)  # the one time a GPU is waited for
-    limit = _EXP_RANGE_HARD if all(map(math.isinf, relax)) else _EXP_RANGE_RELAXED
-    return "exp" if cost_range / epsilon <= limit else "log"
+    hard = math.isinf(options.relax_speech) and math.isinf(options.relax_text)
+    limit = _EXP_RANGE_HARD if hard else _EXP_RANGE_RELAXED
+    return "exp" if cost_range / options.epsilon <= limit else "log"
 
 
 def _cleared(problem: Problem, state: State, nonempty: torch.Tensor) -> State:

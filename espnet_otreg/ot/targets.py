@@ -7,8 +7,13 @@ from torch.nn import functional
 
 from espnet_otreg.ot.cost import unit_vectors
 from espnet_otreg.ot.options import check_number
-from espnet_otreg.ot.padding import check_lengths, kept_first, length_mask
-from espnet_otreg.ot.precision import at_least_float32, full_precision
+from espnet_otreg.ot.tensors import (
+    at_least_float32,
+    check_lengths,
+    full_precision,
+    kept_first,
+    length_mask,
+)
 
 
 class Targets(NamedTuple):
@@ -90,7 +95,7 @@ def _check(
     anchor_id: int | None,
     threshold: float,
 ) -> None:
-    check_number("threshold", threshold, -1)
+    check_number("threshold", threshold, low=-1)
     if ids.dim() != 2 or table.dim() != 2:
         raise ValueError(
             f"expected ids (B, L) and a table (V, D); received {tuple(ids.shape)} and "

@@ -82,6 +82,7 @@ def results_document(
         _facts(comparison, made, device),
         markdown(set_table(comparison)),
         markdown(_training_table(comparison)),
+        _skipped(comparison),
         _commands(comparison, made, commands),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -205,6 +206,18 @@ def _training_table(comparison: Comparison) -> Table:
             known = [NOT_RECORDED if fact is None else str(fact) for fact in facts]
             rows.append([system.name, str(folder), *known, _duration(run)])
     return Table(header, rows, text_columns=4)
+
+
+def _skipped(comparison: Comparison) -> str:
+    """Name the trainings that lost updates to gradients that were not finite."""
+    lines = []
+    for folder in (folder for system in comparison.systems for folder in system.folders):
+        run = read_training_run(folder)
+        if run.updates and run.skipped_updates:
+            share = 100 * run.skipped_updates / run.updates
+            of = f"{run.skipped_updates} of {run.updates}"
+            lines.append(f"- `{folder}`: {share:.2g} % of updates skipped (not finite), {of}")
+    return "\n".join(lines)
 
 
 def _commands(comparison: Comparison, made: Provenance, commands: Sequence[str]) -> str:

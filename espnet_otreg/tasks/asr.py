@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from espnet2.train.trainer import Trainer
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.errors import UserError
@@ -23,7 +24,9 @@ from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
 from espnet_otreg.models.speech_cache import check_speech_features, source_of
 from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
+from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
+from espnet_otreg.tasks.trainer import WholeTrainer
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
@@ -81,25 +84,29 @@ class ASRTask(asr_task.ASRTask):
         if args.decoder == "causal_lm" and args.postencoder in ("stack_adapter", "conv_adapter"):
             if not args.decoder_conf.get("model"):
                 raise UserError("decoder_conf.model must name a language model: folder or hub name")
-            if "output_size" not in args.postencoder_conf:
+            if args.postencoder_conf.get("output_size") is None:
                 size = embedding_size(args.decoder_conf["model"])
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
-        if args.model == "slm":
-            check_cached_frames(args)
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
         return model
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Train as ESPnet does, and leave `run.json` beside the model."""
-        if args.model == "ot_transfer":
-            check_text_features(args)
-        try:
-            with recording(args):
-                super().main_worker(args)
-        except torch.OutOfMemoryError as error:
-            raise UserError(OUT_OF_MEMORY) from error
+        # DeepSpeed's trainer takes ESPnet's place alone, and has files and a resume of its own
+        cls.trainer = Trainer if getattr(args, "use_deepspeed", False) else WholeTrainer
+        with told_by_spawned(args):
+            if args.model == "ot_transfer":
+                check_text_features(args)
+            if args.model == "slm":
+                check_cached_frames(args)
+            try:
+                with recording(args) as record:
+                    WholeTrainer.record = record
+                    super().main_worker(args)
+            except torch.OutOfMemoryError as error:
+                raise UserError(OUT_OF_MEMORY) from error
 
 
 def check_cached_frames(args: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
 """Stages 11 to 13 of a recipe that only pretends to train; run.sh of test_ablate.py calls it.
 
-Folders, markers, listing and files are those of egs2/TEMPLATE/stages_model.sh. The file `fails` in
+Folders, records, listing and files are like those of egs2/TEMPLATE/otreg.sh. The file `fails` in
 the current folder makes the fourth training fail, `hangs` makes the second one never end.
 """
 
-import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -14,7 +14,6 @@ from pathlib import Path
 import yaml
 
 from espnet_otreg.bin import compare
-from espnet_otreg.bin.experiment_dir import experiment_dir
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.wer import score
 
@@ -24,21 +23,25 @@ SPEAKERS = 12
 
 
 def find_folder(config: str, seed: str, expdir: str) -> Path:
-    """Name and make an experiment's folder as stage 11 does."""
-    return experiment_dir(
-        argparse.Namespace(
-            **{"config": config, "expdir": expdir, "prefix": "asr", "tag": f"seed{seed}"},
-            **{"arguments": f"--seed {seed}", "data": "d", "parent": "", "dry_run": False},
-        )
-    )
+    """Name and make an experiment's folder as stage 11 does, by content."""
+    told = f"{yaml.safe_load(Path(config).read_text())} {seed}"
+    key = hashlib.sha256(told.encode()).hexdigest()[:8]
+    folder = Path(expdir) / f"asr_{Path(config).stem}_seed{seed}_{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def done(folder: Path) -> Path:
+    """Where it is written down that a model is trained."""
+    return folder.parent / ".steps" / f"{folder.name}.json"
 
 
 def train(folder: Path, config: str | None, seed: int) -> None:
     """Leave what training, decoding and scoring leave."""
-    if Path("fails").exists() and len(list(Path("exp").glob("*/.done"))) == 3:
+    if Path("fails").exists() and len(list(Path("exp").glob(".steps/*.json"))) == 3:
         sys.exit("out of memory")
     (folder / "train.log").touch()
-    while Path("hangs").exists() and list(Path("exp").glob("*/.done")):
+    while Path("hangs").exists() and list(Path("exp").glob(".steps/*.json")):
         time.sleep(0.05)
     model_conf = yaml.safe_load(Path(config).read_text())["model_conf"] if config else {}
     weight = model_conf.get("ot_conf", {}).get("weight")
@@ -56,7 +59,8 @@ def train(folder: Path, config: str | None, seed: int) -> None:
     seconds = 60 * seed + (0 if weight is None else 15)
     run = {"seed": seed, "wall_time_s": seconds, "device": "abacus"}
     (folder / "run.json").write_text(json.dumps(run))
-    (folder / ".done").touch()
+    done(folder).parent.mkdir(exist_ok=True)
+    done(folder).touch()
 
 
 def main(names: str, results: str, plan: str, metric: str, stop_stage: str, *jobs: str) -> None:
@@ -72,7 +76,7 @@ def main(names: str, results: str, plan: str, metric: str, stop_stage: str, *job
     for config, seed in pairs:
         folder = find_folder(config, seed, "exp")
         systems.setdefault(config, []).append(str(folder))
-        if not (folder / ".done").exists():
+        if not done(folder).exists():
             train(folder, config, int(seed))
     if int(stop_stage) < 13:
         return

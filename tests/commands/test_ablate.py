@@ -14,15 +14,12 @@ import yaml
 from espnet_otreg.bin.ablate import main
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "egs2/TEMPLATE"
 PRETEND = Path(__file__).with_name("pretend_recipe.py").read_text()
-# The options and the word splitting of otreg.sh; its stages are pretend_recipe.py.
+# The options of otreg.sh; its stages are pretend_recipe.py.
 RECIPE = f"""#!/usr/bin/env bash
 set -euo pipefail
 asr_config= seeds=1 names= results=exp plan= metric=auto stop_stage=13
-report=true skip_packing=false skip_upload=false
-. {TEMPLATE}/parse_options.sh
-parse_options "$@"
+while [ $# -gt 0 ]; do declare "${{1#--}}=$2"; shift 2; done
 jobs=()
 for config in ${{asr_config}}; do
     for seed in ${{seeds}}; do jobs+=("${{config}}" "${{seed}}"); done

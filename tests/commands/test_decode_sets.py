@@ -1,5 +1,6 @@
 """Stage 12's splitting, resuming and merging, with a decoder that echoes the utterance's name."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from espnet_otreg.bin import decode_sets
-from espnet_otreg.files import read_json, read_table, write_lines
+from espnet_otreg.files import read_json, read_table, write_json, write_lines
 
 ECHO = """
 import pathlib, sys
@@ -35,7 +36,7 @@ def recipe(tmp_path, monkeypatch):
         write_lines(tmp_path / needed, ["x: 1"])
     monkeypatch.chdir(tmp_path)
 
-    def command(failing=()):
+    def command(*further, failing=()):
         def echo(args, work, folder):
             return [sys.executable, "-c", ECHO, str(folder), *failing]
 
@@ -44,6 +45,7 @@ def recipe(tmp_path, monkeypatch):
             [
                 *("--asr_exp", "exp", "--model_file", "model.pth", "--config", "decode.yaml"),
                 *("--nj", "3", "--sets", "a_test", "b_test", "--output", "out"),
+                *further,
             ]
         )
 
@@ -117,3 +119,35 @@ def test_a_changed_set_does_not_keep_the_old_times(recipe):
     recipe()
     assert not Path("out/a_test/timing.json").exists()
     assert Path("out/b_test/timing.json").exists()
+
+
+def unfinished():
+    write_json(Path("exp/run.json"), {"finished": False, "reason": "killed", "max_epoch": 9})
+
+
+def test_a_model_whose_training_is_not_finished_is_refused_unless_asked_for(recipe):
+    unfinished()
+    with pytest.raises(SystemExit, match=r"^error: the training in exp is not finished: killed "
+                       r"\(epoch 0 of 9\): run it again.*--allow_unfinished true"):  # fmt: skip
+        recipe()
+    assert not Path("out").exists()
+    recipe("--allow_unfinished", "true")
+    assert calls() == "012"
+
+
+def test_a_model_trained_again_is_decoded_anew(recipe, caplog):
+    recipe()
+    os.utime("exp/model.pth", (1, 1))  # copied, with the same content
+    recipe()
+    assert calls() == "012" and "anew" not in caplog.text
+    write_lines(Path("exp/model.pth"), ["x: 2"])
+    recipe()
+    assert calls() == "001122"
+    assert "decoding anew: exp/model.pth is not the file that decoded out/parts" in caplog.text
+
+
+def test_parts_of_an_unknown_model_are_decoded_anew(recipe):
+    recipe()
+    Path("out/parts/model.json").unlink()
+    recipe()
+    assert calls() == "001122"

@@ -164,11 +164,11 @@ def test_the_sweeps_that_were_asked_for_are_shipped():
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_change_options_that_exist_to_values_that_are_allowed(path, monkeypatch):
-    from espnet_otreg.models.options import read_options
+    from espnet_otreg.models.configuration import read_options
     from espnet_otreg.models.ot_conf import OTConf
     from espnet_otreg.models.slm_conf import SLMConf
     from espnet_otreg.models.transfer_conf import TransferConf
-    from espnet_otreg.ot.alignment import AlignmentConf
+    from espnet_otreg.ot.alignment_conf import AlignmentConf
 
     monkeypatch.chdir(RECIPE)
     sweep = read_sweep(path)

@@ -10,7 +10,7 @@ from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 from espnet_otreg.models.transfer_conf import TransferConf
-from espnet_otreg.ot.alignment import AlignmentConf
+from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.scoring.wer import metric_of
 
 A, B, C = "BAC009S0002W0122", "BAC009S0002W0123", "BAC009S0764W0121"

@@ -38,7 +38,7 @@ def record(speaker, domain, words=WORDS, lang="en", index=0):
     who = render.person(domain, "test", lang, "train", index, 0, 10)
     rng = render.generator("clip", index)
     babble = np.sin(np.arange(16000) / 5)
-    return render.render(speaker, words, lang, domain, who, rng, babble)
+    return render.render(speaker, words, lang, domain, who, rng, render.Background(babble))
 
 
 def quiet(**changes):

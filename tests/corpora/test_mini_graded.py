@@ -126,8 +126,8 @@ def test_music_sounds_where_no_word_is_and_only_there(level):
     for asked in (None, (-6.0, -6.0)):
         mini._speaker().restart()
         who = mini.person(domain, "graded", "en", "train", 0, 0, 10)
-        rng = mini.generator("clip")
-        takes.append(mini.render(mini._speaker(), words, "en", domain, who, rng, None, asked))
+        rng, around = mini.generator("clip"), mini.Background(None, asked)
+        takes.append(mini.render(mini._speaker(), words, "en", domain, who, rng, around))
     plain, played = takes
     assert plain.words == played.words
     assert "music_db" not in plain.condition

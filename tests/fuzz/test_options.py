@@ -1,6 +1,5 @@
 """Options: YAML of every kind is read, or refused in words; nothing in it runs."""
 
-import argparse
 import dataclasses
 import math
 from pathlib import Path
@@ -9,14 +8,16 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from espnet_otreg.bin.experiment_dir import RECORD, experiment_dir
 from espnet_otreg.bin.sweep import read_sweep, write_configs
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import read_json
+from espnet_otreg.files import read_json, write_json
+from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ot_conf import OTConf
 from espnet_otreg.models.prompt import PromptConf
 from espnet_otreg.models.slm_conf import SLMConf
-from espnet_otreg.models.transfer import AlignmentConf, TransferConf, read_options
+from espnet_otreg.models.transfer_conf import TransferConf
+from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.recipe.stamps import Stamps
 
 from .inputs import TEXTS, VALUES, as_yaml, bombs, yaml_files
 
@@ -100,27 +101,25 @@ def test_base_configs_of_sweeps(fuzz):
 
 
 def test_configs_of_experiments(fuzz):
-    """The folder is the same the second time, and its record can be read."""
-    given = {"prefix": "asr", "tag": "", "arguments": "", "data": "", "parent": ""}
-    args = argparse.Namespace(config="ours.yaml", expdir="exp", dry_run=False, **given)
+    """The stamp is the same the second time, and what is written down of it can be read."""
 
     def check(content):
         Path("ours.yaml").write_bytes(content)
-        folder = experiment_dir(args)
-        assert read_json(folder / RECORD)["arguments"] == []
-        assert experiment_dir(args) == folder
+        first, again = (Stamps(Path("stamps.json")).content("ours.yaml") for _ in range(2))
+        assert first == again
+        write_json(Path("record.json"), first.values)
+        assert read_json(Path("record.json")) == first.values
         assert not Path("taken").exists()
 
     fuzz(yaml_files(CONF), check, examples=400)
 
 
-@pytest.mark.parametrize("read", [read_sweep, lambda path: experiment_dir_of(path)])
+def stamp(path):
+    return Stamps(Path("stamps.json")).content(str(path))
+
+
+@pytest.mark.parametrize("read", [read_sweep, stamp])
 def test_yaml_that_stands_for_billions_of_values_is_refused(read):
     Path("bomb.yaml").write_bytes(as_yaml({**SWEEP, "base": "bomb.yaml"}) + bombs())
     with pytest.raises(UserError, match="stand for"):
         read(Path("bomb.yaml"))
-
-
-def experiment_dir_of(path):
-    given = {"prefix": "asr", "tag": "", "arguments": "", "data": "", "parent": ""}
-    return experiment_dir(argparse.Namespace(config=path, expdir="exp", dry_run=True, **given))

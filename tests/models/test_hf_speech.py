@@ -255,8 +255,11 @@ def test_the_shortest_utterance_makes_a_frame_of_whisper(saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "float8"}, "dtype must be one of float32, bfloat16, float16, got 'float8'"),
-        ({"padding": "none"}, "padding must be one of longest, full, got 'none'"),
+        (
+            {"dtype": "float8"},
+            "dtype: expected one of float32, bfloat16, float16; received 'float8'",
+        ),
+        ({"padding": "none"}, "padding: expected one of longest, full; received 'none'"),
         ({"attn_implementation": "magic"}, "cannot be loaded as a speech encoder.*magic"),
     ],
 )

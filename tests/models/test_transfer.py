@@ -212,7 +212,10 @@ def test_an_empty_transcript_leaves_loss_and_gradients_finite(build_model):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"main_weight": 1.5}, r"transfer_conf.main_weight must be in \[0, 1\], got 1.5"),
+        (
+            {"main_weight": 1.5},
+            "transfer_conf.main_weight: expected a number from 0 to 1; received 1.5",
+        ),
         ({"align_weight": -1.0}, "transfer_conf.align_weight"),
         ({"layers": [0]}, "transfer_conf.layers"),
         ({"layers": [1, 1]}, "transfer_conf.layers"),

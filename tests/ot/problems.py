@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from espnet_otreg.ot import TransportPlan, sinkhorn
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 INF = math.inf
 METHODS = ["log", "exp"]

@@ -14,7 +14,7 @@ from espnet_otreg.ot import (
     speech_marginal,
     text_marginal,
 )
-from espnet_otreg.ot.padding import length_mask
+from espnet_otreg.ot.tensors import length_mask
 
 from .problems import INF, RELAXATIONS
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_otreg.ot import sinkhorn
-from espnet_otreg.ot.precision import full_precision
+from espnet_otreg.ot.tensors import full_precision
 
 from .problems import INF, METHODS, RELAXATIONS, full, ragged, solve
 

@@ -31,7 +31,8 @@ def finished(request, tmp_path_factory):
 
 
 def experiment(folder: Path, stem: str) -> Path:
-    (found,) = [p for p in (folder / "exp").glob(f"asr_{stem}_*") if (p / ".done").exists()]
+    records = (folder / "exp/.steps").glob(f"asr_{stem}_????????.json")
+    (found,) = [folder / "exp" / path.stem for path in records]
     return found
 
 
@@ -93,8 +94,7 @@ class EndToEnd:
         assert before == {p: p.stat().st_mtime_ns for p in before}
         for stage in (1, 3, 4, 5, 10, 11, 12, 13, 14):
             assert f"stage {stage}: already done" in again.stderr
-        for stage in (1, 3, 4, 5, 10, 11, 12, 13, 14):
-            assert f"stage {stage}: python3" not in again.stderr
+        assert "never made" not in again.stderr and "training in" not in again.stderr
 
     def test_an_edited_config_trains_in_a_new_folder(self, finished):
         folder, _ = finished
@@ -114,7 +114,7 @@ class EndToEnd:
         assert len(folders) == 2
         assert (old / "valid.acc.ave.pth").stat().st_mtime_ns == kept
         new = next(p for p in folders if p != old)
-        (new / ".done").unlink()  # so that `experiment` finds one folder in the other tests
+        (folder / f"exp/.steps/{new.name}.json").unlink()  # `experiment` finds the other one
 
     def test_an_exported_model_decodes_the_same_in_stock_espnet_without_this_package(
         self, finished

@@ -102,7 +102,7 @@ def test_utterances_that_cannot_be_aligned_are_listed_and_ctc_is_the_truth_witho
     output = folder / "exp/crowded"
     command = [
         *(sys.executable, "-m", "espnet_otreg.bin.alignment", "--systems", str(trained)),
-        *("--lm", str(next((folder.parent / "downloads").glob("mini-smoke-lm")))),
+        *("--lm", str(next((folder.parent / "downloads").glob("mini-smoke-lm_????????")))),
         *("--sets", str(crowded), "--hop", "0.06"),
         *("--output", f"{output}.md", "--json", f"{output}.json"),
     ]
@@ -171,7 +171,7 @@ def test_features_of_another_text_are_refused_before_training(finished):
     folder, _ = finished
     config = folder / "conf/transfer/mini/unbalanced.yaml"
     trained = next(p for p in (folder / "exp").glob("asr_unbalanced_seed1_*") if p.is_dir())
-    (pieces,) = folder.glob("data/token_list/lm_*/graded0_graded1_graded2_train/text")
+    (pieces,) = folder.glob("data/token_list/????????/lm/graded0_graded1_graded2_train/text")
     kept = pieces.read_text()
     aside = trained.rename(folder / "aside")
     try:

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -6,7 +7,8 @@ import pytest
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.comparison import System
-from espnet_otreg.scoring.document import summary
+from espnet_otreg.scoring.document import results_document, summary
+from espnet_otreg.scoring.provenance import Provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.tables import difference_table
@@ -158,3 +160,15 @@ def test_a_language_without_reference_words_is_left_out_of_the_mean_and_named(tm
     rows = {tuple(row[:3]): row for row in difference_table(comparison).rows}
     assert rows["x", "fr", "other"][8] == "–"
     assert rows["x", "macro", "other"][8] == "1 of 1"
+
+
+def test_a_page_says_which_trainings_lost_updates_and_only_those(experiments):
+    def page():
+        made = Provenance("2025-01-01 00:00 UTC", "abc123", {"jiwer": "4.0"}, "compare")
+        return results_document(run(experiments), made, [], None)
+
+    for name, skipped in (("base", 0), ("ot_1", 6)):
+        record = {"updates": 1200, "skipped_updates": skipped}
+        Path("exp", name, "run.json").write_text(json.dumps(record))
+    assert "- `exp/ot_1`: 0.5 % of updates skipped (not finite), 6 of 1200" in page()
+    assert page().count("updates skipped") == 1

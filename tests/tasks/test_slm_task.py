@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from espnet2.train.trainer import Trainer
 from tiny_llm import save_llm
 from tiny_slm import options
 from tiny_speech import save_encoder
@@ -13,6 +14,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.models.speech_cache import source_of
 from espnet_otreg.tasks.asr import ASRTask
+from espnet_otreg.tasks.trainer import WholeTrainer
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,27 @@ def test_a_full_memory_says_which_options_shrink_it(monkeypatch, tmp_path):
         ASRTask.main_worker(args)
 
 
-def test_cached_frames_of_another_encoder_are_refused(lm, tmp_path):
+@pytest.fixture
+def start(monkeypatch, lm, tmp_path):
+    """Begin a training, up to where ESPnet's own part of it begins."""
+    begun = []
+    worker = classmethod(lambda cls, args: begun.append(args))
+    monkeypatch.setattr(asr_task.ASRTask, "main_worker", worker)
+
+    def train(**changes):
+        own = {
+            "output_dir": str(tmp_path / "exp"), "dist_rank": None, "collect_stats": False,
+            "dry_run": True, "ngpu": 0, "seed": 0, "resume": False,
+        }  # fmt: skip
+        ASRTask.main_worker(argparse.Namespace(**options(lm, **own, **changes)))
+        return begun.pop()
+
+    return train
+
+
+def test_training_on_cached_frames_of_another_encoder_is_refused_and_decoding_does_not_look(
+    lm, tmp_path, start
+):
     whisper = save_encoder(tmp_path / "whisper", "whisper")
     conf = {"model": str(whisper), "layer": 1}
     source = source_of("hf_speech", conf)
@@ -66,9 +88,17 @@ def test_cached_frames_of_another_encoder_are_refused(lm, tmp_path):
     data = [(str(cache / "feats.scp"), "speech", "npy")]
     given = {"encoder": "hf_speech", "input_size": 1, "train_data_path_and_name_and_type": data}
     write_json(cache / "features.json", note)
-    assert build(lm, encoder_conf=conf, **given)
+    assert start(encoder_conf=conf, **given)
     with pytest.raises(UserError, match="layer was 1"):
-        build(lm, encoder_conf={**conf, "layer": 2}, **given)
+        start(encoder_conf={**conf, "layer": 2}, **given)
     write_json(cache / "features.json", {**note, "sha256": "0" * 64})
     with pytest.raises(UserError, match="frames of another encoder"):
-        build(lm, encoder_conf=conf, **given)
+        start(encoder_conf=conf, **given)
+    assert build(lm, encoder_conf=conf, **given)  # as decoding an earlier experiment does
+
+
+def test_deepspeed_gets_espnets_own_trainer_which_it_asks_for(start):
+    start(use_deepspeed=True)
+    assert ASRTask.trainer is Trainer
+    start()
+    assert ASRTask.trainer is WholeTrainer

@@ -32,7 +32,14 @@ from espnet_otreg.corpora.mini.layouts import (
     finish,
     write_clip,
 )
-from espnet_otreg.corpora.mini.render import SAMPLE_RATE, generator, make_babble, person, render
+from espnet_otreg.corpora.mini.render import (
+    SAMPLE_RATE,
+    Background,
+    generator,
+    make_babble,
+    person,
+    render,
+)
 from espnet_otreg.corpora.mini.speech import Speaker
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
@@ -212,7 +219,7 @@ def _make_chunk(output: Path, chunk: Chunk, seed: int) -> int:
         name = clip_name(*place, index, who.number)
         words = sentence.texts[chunk.lang].split()
         rng = generator(seed, *source, drawn)
-        clip = render(_speaker(), words, chunk.lang, domain, who, rng, babble, music)
+        clip = render(_speaker(), words, chunk.lang, domain, who, rng, Background(babble, music))
         write_clip(clip_path(output, *place, name), clip.samples)
         record: Record = {
             "corpus": chunk.corpus,

@@ -52,6 +52,13 @@ def generator(*key: object) -> random.Random:
     return random.Random("|".join(map(str, key)))
 
 
+class Background(NamedTuple):
+    """What else is to be heard in a room."""
+
+    babble: np.ndarray  # several people talking at once
+    music: Range | None = None  # its level against the speech, in decibels
+
+
 def person(
     domain: Domain, corpus: str, lang: str, split: str, index: int, seed: int, clips: int
 ) -> Person:
@@ -76,10 +83,9 @@ def render(
     domain: Domain,
     who: Person,
     rng: random.Random,
-    babble: np.ndarray,
-    music: Range | None = None,
+    background: Background,
 ) -> Clip:
-    """Speak and record one sentence; `music` is its level against the speech, in decibels."""
+    """Speak and record one sentence."""
     rate = round(who.rate * (1 + rng.uniform(-1, 1) * domain.rate_spread))
     pitch = round(who.pitch + rng.uniform(-3, 3))
     intonation = round(rng.uniform(*domain.intonation))
@@ -92,9 +98,9 @@ def render(
     if reverb:
         speech = _reverberate(speech, reverb, rng)
     snr = rng.uniform(*domain.snr)
-    noise = _noise(len(speech), domain.noises, rng, babble)
+    noise = _noise(len(speech), domain.noises, rng, background.babble)
     low, high = rng.uniform(*domain.highpass), rng.uniform(*domain.lowpass)
-    played = rng.uniform(*music) if music else None
+    played = rng.uniform(*background.music) if background.music else None
     if played is not None:  # drawn last: without it, everything else stays the same
         spoken_at = [
             (round(start / RATE * SAMPLE_RATE), round(end / RATE * SAMPLE_RATE))

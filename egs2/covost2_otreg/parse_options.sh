@@ -1,1 +1,0 @@
-../TEMPLATE/parse_options.sh

@@ -1,0 +1,1 @@
+../TEMPLATE/mini_encoder.sh

@@ -1,0 +1,1 @@
+"""What runs a recipe: options, steps and their keys, locks, launching."""

@@ -1,0 +1,243 @@
+"""What follows from the options: sets, roots and rows that otreg.sh writes its steps with.
+
+Strings become variables of the shell, lists arrays. In the former, words are separated by spaces,
+and a * stands for the name of a set.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from espnet_otreg.recipe.declared import AUTO, CORPORA
+from espnet_otreg.recipe.machine import cores, gpus
+
+QUEUED_CORES = 4  # of a queued job, unless cmd.sh has slurm_cpus
+MINI = {"base": "read covost2 fleurs", "graded": "graded0 graded1 graded2"}
+OWN_FOLDER = ("broad", "librispeech", "commonvoice")  # mini corpora that are made apart
+
+Values = Mapping[str, str]
+Derived = dict[str, str | list[str]]
+
+
+def derive(values: Values, environment: Mapping[str, str]) -> Derived:
+    """Return everything that the stages need besides the options."""
+    return {
+        **_machine(values, environment),
+        **_sets(values),
+        **_roots(values, environment),
+        **_tokens(values),
+        **_training(values),
+        **_decoding(values),
+        **_systems(values),
+    }
+
+
+def _machine(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
+    """Fill in what `auto` stands for; in a queue, the job counts its GPUs itself."""
+    queued = environment.get("cmd_backend", "local") != "local"
+    number = int(environment.get("slurm_cpus") or QUEUED_CORES) if queued else cores()
+    found = values["ngpu"]
+    if found == AUTO and not queued:
+        found = str(gpus())
+    at_once = values["train_nj"]
+    if at_once == AUTO:
+        at_once = "2" if found == "0" and number > 1 and not queued else "1"
+        if queued:
+            at_once = "1000"  # the queue decides
+    each = number if queued else -(-number // int(at_once))
+    return {
+        "ngpu": found,
+        "train_nj": at_once,
+        "nj": str(cores()) if values["nj"] == AUTO else values["nj"],
+        "inference_nj": str(number) if values["inference_nj"] == AUTO else values["inference_nj"],
+        "gpu_inference": {AUTO: "false" if found == "0" else "true"}.get(
+            values["gpu_inference"], values["gpu_inference"]
+        ),
+        "cores": str(number),
+        "cores_each": str(max(1, each)),
+    }
+
+
+def _sets(values: Values) -> Derived:
+    init, train, test = (values[f"{use}_corpora"].split() for use in ("init", "train", "test"))
+    names = {
+        "init_set": f"{'_'.join(init)}_train",
+        "init_valid_set": f"{'_'.join(init)}_dev",
+        "train_set": f"{'_'.join(train)}_train",
+        "valid_set": f"{'_'.join(train)}_dev",
+    }
+    trained = [*init, *train]
+    every = [f"{corpus}_{split}" for corpus in _once(trained) for split in ("train", "dev")]
+    every += [f"{corpus}_test" for corpus in _once(test)]
+    dropping = "drop" in (values["overlap"], values["sentence_overlap"])
+    domains = {
+        "--in_domain": [f"{corpus}_test" for corpus in test if corpus in train],
+        "--cross_domain": [f"{corpus}_test" for corpus in test if corpus not in train],
+    }
+    return {
+        **names,
+        "all_sets": " ".join(every),
+        "training_sets": " ".join(_once(names.values())),
+        "train_sets": " ".join(_once([names["init_set"], names["train_set"]])),
+        "valid_sets": " ".join(_once([names["init_valid_set"], names["valid_set"]])),
+        "test_sets": " ".join(f"{corpus}_test" for corpus in test),
+        "other_speeds": " ".join(
+            speed for speed in values["speed_perturb_factors"].split() if float(speed) != 1
+        ),
+        "data_of": "@overlap/*" if dropping else "@filter:*",
+        "domains": " ".join(
+            f"{option} {' '.join(sets)}" for option, sets in domains.items() if sets
+        ),
+    }
+
+
+def _roots(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
+    """Say where each corpus lies: in db.sh, or in what stage 0 makes."""
+    asked = _once(" ".join(values[f"{use}_corpora"] for use in ("init", "train", "test")).split())
+    if values["mini"] == "false":
+        roots = {f"root_{name}": f"^^{environment[CORPORA[name]]}" for name in asked}
+        return {**roots, "mini_kinds": "", "word_times": "", "kind_of_data": ""}
+    roots, kinds = {}, []
+    for name in asked:
+        kind = "graded" if name.startswith("graded") else name if name in OWN_FOLDER else "base"
+        kinds.append(kind)
+        within = "" if name in ("covost2", "librispeech", "commonvoice") else f"/{name}"
+        roots[f"root_{name}"] = f"@mini:{kind}{within}"
+    times = "graded" if "graded" in kinds else kinds[0]
+    made = {f"mini_{kind}": MINI.get(kind, kind) for kind in kinds}
+    return {
+        **roots,
+        **made,
+        "mini_kinds": " ".join(_once(kinds)),
+        "word_times": f"--word_times @mini:{times}/word_times.jsonl",
+        "kind_of_data": "mini ",
+    }
+
+
+def _tokens(values: Values) -> dict[str, str]:
+    kind, answer = values["token_type"], values["answer"]
+    data = _sets(values)["data_of"]
+    found = {
+        "token_options": "--token_type word --token_list @tokens/tokens.txt",
+        "text_of": "@tokens/*/text",
+        "lm": f"^{values['language_model']}",
+        "lm_command": "",
+        "lm_size": values["mini_size"].replace("large", "mini"),
+        "lm_name": "lm",
+        "lm_languages": "",
+    }
+    if kind in ("bpe", "char"):
+        found["text_of"] = f"{data}/text"
+        found["token_options"] = f"--token_type {kind} --token_list @tokens/tokens.txt"
+        if kind == "bpe":
+            found["token_options"] += " --bpemodel @tokens/bpe.model"
+    if values["language_model"] == "mini":
+        found |= {"lm": "@lm", "lm_command": "make_mini_lm"}
+        if kind == "slm":
+            found |= {"lm_command": "make_mini_llm", "lm_languages": values["langs"]}
+            found["lm_name"] = "llm"
+            if answer != "text":
+                if found["lm_size"] == "mini":
+                    found["lm_size"] = "translator"
+                found["lm_name"] = "translator"
+                found["lm_languages"] += f" {answer.removeprefix('text.')}"
+    return found
+
+
+def _training(values: Values) -> Derived:
+    """Say what trainings read of their sets, and which options the stages decide."""
+    sets, tokens = _sets(values), _tokens(values)
+    data, slm = str(sets["data_of"]), values["token_type"] == "slm"
+    speech = f"{data}/wav.scp,speech,sound"
+    if values["cache_frames"] == "true":
+        speech = "@frames:*/feats.scp,speech,npy"
+    sources = [speech, f"{tokens['text_of']},text,text"]
+    if slm:
+        sources.append("@tokens/*/language,language,text_int")
+    if slm and values["answer"] != "text":
+        sources.append("@tokens/*/transcript,transcript,text_int")
+    init, train = (
+        [str(sets[f"{n}_set"]) for n in names]
+        for names in (("init", "init_valid"), ("train", "valid"))
+    )
+    words = tokens["token_options"].split()
+    if slm:
+        named = _encoder_option(Path(values["init_config"]))
+        words += ["--encoder_conf", f"{named}=^{values['speech_encoder']}"]
+        words += ["--decoder_conf", f"model={tokens['lm']}"]
+    return {
+        "model_words": words,
+        "reads_init": _reads(init, sources),
+        "reads_train": _reads(train, sources),
+        "reads_taught": _reads(train, [*sources, "@features:*/feats.scp,text_features,npy"]),
+        "reads_stock": _reads(train, [speech, f"{data}/text,text,text"]),
+    }
+
+
+def _reads(sets: Sequence[str], sources: Iterable[str]) -> list[str]:
+    """Write sources and shapes of a set for training and one for validation as ESPnet's options."""
+    words = []
+    for use, name in zip(("train", "valid"), sets, strict=True):
+        for source in sources:
+            words += [f"--{use}_data_path_and_name_and_type", source.replace("*", name)]
+        for what in ("speech", "text"):
+            words += [f"--{use}_shape_file", f"@shapes:{name}/{what}_shape"]
+    return words
+
+
+def _encoder_option(config: Path) -> str:
+    """Name the option of a speech language model's encoder that says where it comes from."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    own = any(line.replace(" ", "").startswith("encoder:espnet_speech") for line in lines)
+    return "experiment" if own else "model"
+
+
+def _decoding(values: Values) -> Derived:
+    """Say how systems are decoded, and what tables are told of it."""
+    sets = [f"{corpus}_test" for corpus in values["test_corpora"].split()]
+    read_by = []
+    if values["inference_method"] == "beam":
+        read_by += ["--config", f"^{values['inference_config']}"]
+    if values["token_type"] == "lm":
+        read_by += ["--lm", _tokens(values)["lm"]]
+    frames = ["--features", *(f"@frames:{name}" for name in sets)]
+    page = f"{values['results'] or values['expdir']}/TRANSLATION.md"
+    return {
+        "tested": [f"@org:{name}" for name in sets],
+        "how": [
+            *("--method", values["inference_method"]),
+            *("--model_file", values["inference_asr_model"]),
+        ],
+        "read_by": read_by,
+        "frames": frames if values["cache_frames"] == "true" else [],
+        "pack_table": ["--results", "@results"]
+        if values["answer"] == "text"
+        else ["--results_page", page],
+    }
+
+
+def _systems(values: Values) -> Derived:
+    configs = values["asr_config"].split()
+    stems = [Path(config).stem for config in configs]
+    shown = values["names"].split(";") if values["names"] else stems
+    init, train = (values[f"{use}_corpora"].replace(" ", "+") for use in ("init", "train"))
+    trained_on = [train] * len(configs) + [init]
+    if values["encoder_row"]:
+        trained_on.append(init)
+    if values["stock_config"]:
+        trained_on.append(train)
+    chosen = values["pack_systems"].split() or configs[1:] or configs
+    if chosen == ["all"]:
+        chosen = configs
+    packed = [str(place) for place, config in enumerate(configs) if config in chosen]
+    return {
+        "stems": stems,
+        "shown": shown,
+        "names_shown": ", ".join(shown),
+        "trained_on": " ".join(trained_on),
+        "packed": "" if values["skip_packing"] == "true" else " ".join(packed),
+        "pack_seed": values["pack_seed"] or values["seeds"].split()[0],
+    }
+
+
+def _once(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))

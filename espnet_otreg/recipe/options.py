@@ -1,0 +1,237 @@
+"""The command line of a recipe: read, checked whole before anything runs, and told to the shell.
+
+A recipe's run.sh gives the facts and passes the user's words on behind `given:`. Facts behind
+`real:` count on the user's corpora, those behind `mini:` on the mini ones. What is given wins, and
+else the later words.
+"""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.recipe.declared import AUTO, CORPORA, OPTIONS, STAGES, Option
+from espnet_otreg.recipe.derived import derive
+
+SECTIONS = ("real:", "mini:", "given:")
+RESERVED = re.compile(r"(^|\s|=)[@^]|(^|\s)(\+|\+\+|<)(\s|$)")  # words of otreg.sh's own
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the options as shell assignments, or after `which` whether they are mini or real."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    asked_which = words[:1] == ["which"]
+    wants_help = bool({"--help", "-h"} & set(words))
+    if asked_which:
+        try:
+            mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        print("mini" if mini else "real")
+        return
+    if wants_help:
+        print(f"printf '%s\\n' {shlex.quote(help_text())}; exit 0")
+        return
+    try:
+        values = resolve(words, os.environ)
+        print(assignments({**values, **derive(values, os.environ)}))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return every option's value, checked, and what follows from them."""
+    parts = _sections(words)
+    mini = _decide_mini(parts, environment)
+    facts = parts["mini:" if mini else "real:"]
+    values = {name: option.default for name, option in OPTIONS.items()}
+    values |= {**parts[""], **facts, **parts["given:"], "mini": "true" if mini else "false"}
+    for name, value in values.items():
+        _check(OPTIONS[name], value)
+    values["init_corpora"] = values["init_corpora"] or values["train_corpora"]
+    values["results"] = values["results"] or values["expdir"]
+    _check_together(values)
+    return values
+
+
+def _sections(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    parts: dict[str, dict[str, str]] = {"": {}, **{name: {} for name in SECTIONS}}
+    section, rest = "", list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in SECTIONS:
+            section = word
+            continue
+        if not word.startswith("--"):
+            raise UserError(f"expected --option value, got {word!r} (see --help)")
+        name, sign, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name not in OPTIONS:
+            raise UserError(f"unknown option --{name} (see --help)")
+        if not sign:
+            if name == "plan" and (not rest or rest[0].startswith("--")):
+                value = "true"
+            elif not rest:
+                raise UserError(f"option --{name} needs a value")
+            else:
+                value = rest.pop(0)
+        parts[section][name] = value
+    return parts
+
+
+def _decide_mini(parts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]) -> bool:
+    """Say whether mini corpora are used; where only some corpora have a path, nobody can say."""
+    chosen = {**parts[""], **parts["given:"]}.get("mini", AUTO)
+    _check(OPTIONS["mini"], chosen)
+    if chosen == "true":
+        return True
+    values = {**parts[""], **parts["real:"], **parts["given:"]}
+    names = " ".join(values.get(f"{use}_corpora", "") for use in ("init", "train", "test"))
+    asked = [name for name in dict.fromkeys(names.split()) if name in CORPORA]
+    present = [name for name in asked if environment.get(CORPORA[name])]
+    absent = [name for name in asked if name not in present]
+    if absent and (present or chosen == "false"):
+        variables = " ".join(CORPORA[name] for name in absent)
+        raise UserError(
+            f"db.sh has no path for {' '.join(absent)}"
+            + (f", though for {' '.join(present)}" if present else "")
+            + f": set {variables} there, leave the corpus out, or give --mini true for mini "
+            "corpora in place of all"
+        )
+    return bool(absent) and chosen == AUTO
+
+
+def _check(option: Option, value: str) -> None:
+    """Refuse a value that its option cannot take."""
+
+    def wrong(expected: str) -> UserError:
+        return UserError(f"--{option.name} {value!r}: expected {expected}")
+
+    words = value.split()
+    if option.needed and not words:
+        raise UserError(f"--{option.name} is not set: run a recipe's run.sh, or give it")
+    if RESERVED.search(value) or "\n" in value:
+        raise wrong("no word that begins with @ or ^, is +, ++ or <, and no line break")
+    if not value or value in option.choices:
+        if option.kind in ("choice", "stage", "count", "count0") and not value:
+            raise wrong("a value")
+        return
+    kind = option.kind
+    if kind == "choice":
+        raise wrong(" or ".join(option.choices))
+    if kind == "choices" and (unknown := [word for word in words if word not in option.choices]):
+        raise wrong(f"one or more of {' '.join(option.choices)}; {unknown[0]} is none of them")
+    if kind == "stage" and not (value.isdecimal() and int(value) <= max(STAGES)):
+        raise wrong(f"a stage from 0 to {max(STAGES)}")
+    if kind in ("count", "count0") and not (value.isdecimal() and int(value) >= (kind == "count")):
+        least = "1 or more" if kind == "count" else "0 or more"
+        raise wrong(" or ".join(["a whole number, " + least, *option.choices]))
+    if kind in ("number", "numbers") and not all(_is_number(word) for word in words):
+        raise wrong("a number that is not negative" + (", or several" if kind == "numbers" else ""))
+    if kind == "seeds" and not all(word.isdecimal() for word in words):
+        raise wrong("whole numbers, with a space between them")
+    if kind in ("words", "seeds", "numbers") and len(set(words)) < len(words):
+        raise wrong("no value twice")
+    if kind == "word" and len(words) > 1:
+        raise wrong("one word")
+    if kind == "configs":
+        for path in words:
+            if not Path(path).is_file():
+                raise UserError(f"--{option.name}: config {path} does not exist (in {Path.cwd()})")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _check_together(values: Mapping[str, str]) -> None:
+    """Refuse options that contradict each other."""
+
+    def given(name: str) -> str:
+        return f"--{name} {values[name]}"
+
+    systems = values["asr_config"].split()
+    slm = values["token_type"] == "slm"
+    names = values["names"].split(";") if values["names"] else systems
+    if int(values["stop_stage"]) < int(values["stage"]):
+        raise UserError(f"{given('stop_stage')} is before {given('stage')}: nothing would run")
+    if values["stock_config"] and not (slm and values["cache_frames"] == "true"):
+        raise UserError(
+            "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads "
+            "frames"
+        )
+    if values["answer"] != "text":
+        if not slm:
+            raise UserError(
+                f"{given('answer')} needs --token_type slm: only a speech language model translates"
+            )
+        if not re.fullmatch(r"text\.[a-z]{2,3}(-[A-Za-z]+)?", values["answer"]):
+            raise UserError(f"{given('answer')}: expected text, or text.en for English answers")
+    if len(names) != len(systems):
+        raise UserError(
+            f"--names names {len(names)} systems ({values['names']}) and --asr_config "
+            f"{len(systems)}: give one name each, ';' between them"
+        )
+    stems = [Path(config).stem for config in systems]
+    for what, several in (("--names", names), ("--asr_config", stems)):
+        twice = [one for one in several if several.count(one) > 1]
+        if twice:
+            raise UserError(
+                f"{what}: {twice[0]} is there twice; systems and their folders are called by it, "
+                "so rename one"
+            )
+    if values["token_type"] in ("lm", "slm") and not values["language_model"]:
+        raise UserError(
+            f"{given('token_type')} needs --language_model, a folder or hub name"
+            + ("" if values["mini"] == "false" else ", or mini")
+        )
+    if values["language_model"] == "mini" and values["mini"] == "false":
+        raise UserError(
+            "--language_model mini knows the mini corpora alone: give a folder or hub name of a "
+            "language model for your data"
+        )
+    if slm and not values["speech_encoder"]:
+        raise UserError("--token_type slm needs --speech_encoder, a folder or hub name")
+    if values["inference_method"] == "beam" and not values["inference_config"] and systems:
+        raise UserError("--inference_method beam needs --inference_config, a decoding YAML")
+    if values["pack_seed"] and values["pack_seed"] not in values["seeds"].split():
+        raise UserError(f"{given('pack_seed')} is none of --seeds ({values['seeds']})")
+    for config in values["pack_systems"].split():
+        if config not in (*systems, "all"):
+            raise UserError(
+                f"--pack_systems: {config} is none of --asr_config ({values['asr_config']})"
+            )
+
+
+def assignments(values: Mapping[str, str | list[str]]) -> str:
+    """Write values as assignments of the shell; the names are ours, the values are quoted."""
+    lines = []
+    for name, value in values.items():
+        quoted = shlex.quote(value) if isinstance(value, str) else f"({shlex.join(value)})"
+        lines.append(f"{name}={quoted}")
+    return "\n".join(lines)
+
+
+def help_text() -> str:
+    """List stages and options."""
+    lines = ["Usage: ./run.sh [--option value ...]   (stages as in ESPnet's asr.sh)"]
+    lines.append("  " + "  ".join(f"{number} {name}" for number, name in STAGES.items()))
+    group = ""
+    for option in OPTIONS.values():
+        if option.group != group:
+            group = option.group
+            lines += ["", group]
+        choices = f" ({', '.join(option.choices)})" if option.choices else ""
+        default = f" [{option.default}]" if option.default else ""
+        lines.append(f"  --{option.name} {option.help}{choices}{default}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Every option is checked before anything runs, and means what it says."""
+
+import subprocess
+
+import pytest
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.options import assignments, help_text, resolve
+
+FACTS = ["--train_corpora", "covost2", "--test_corpora", "covost2 fleurs"]
+
+
+@pytest.fixture(autouse=True)
+def configs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("init", "a", "b"):
+        (tmp_path / f"{name}.yaml").touch()
+
+
+def read(*given, real=(), mini=(), **environment):
+    facts = [*FACTS, "--init_config", "init.yaml", "--inference_method", "ctc_greedy"]
+    return resolve([*facts, "real:", *real, "mini:", *mini, "given:", *given], environment)
+
+
+BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--stage", "abc"], "--stage 'abc': expected a stage from 0 to 15"),
+        (["--stop_stage", "xyz"], "--stop_stage 'xyz': expected a stage"),
+        (["--stage", "16"], "expected a stage from 0 to 15"),
+        (["--stage", "5", "--stop_stage", "3"], "--stop_stage 3 is before --stage 5"),
+        (["--stage"], "option --stage needs a value"),
+        (["--ngpu", "abc"], "--ngpu 'abc': expected a whole number, 0 or more or auto"),
+        (["--train_nj", "0"], "--train_nj '0': expected a whole number, 1 or more"),
+        (["--nj", "-1"], "--nj '-1': expected"),
+        (["--seeds", ""], "--seeds is not set"),
+        (["--seeds", "1 x"], "--seeds '1 x': expected whole numbers"),
+        (["--seeds", "1 1"], "no value twice"),
+        (["--asr_config", "a.yaml c.yaml"], "--asr_config: config c.yaml does not exist"),
+        (["--asr_config", "a.yaml ./a.yaml"], "a is there twice"),
+        (["--asr_config", "a.yaml", "--names", "x;y"], "--names names 2 systems"),
+        (["--asr_config", "a.yaml b.yaml", "--names", "x;x"], "x is there twice"),
+        (["--asr_config", "a.yaml", "--inference_method", "beam"], "needs --inference_config"),
+        (["--asr_config", "a.yaml", "--pack_seed", "9"], "--pack_seed 9 is none of --seeds (1)"),
+        (["--asr_config", "a.yaml", "--pack_systems", "c"], "c is none of --asr_config"),
+        (["--token_type", "foo"], "--token_type 'foo': expected bpe or char or lm or slm"),
+        (["--token_type", "lm"], "--token_type lm needs --language_model"),
+        (["--token_type", "slm", "--language_model", "x"], "needs --speech_encoder"),
+        (["--report", "maybe"], "--report 'maybe': expected true or false"),
+        (["--mini", "maybe"], "--mini 'maybe': expected true or false or auto"),
+        (["--max_rejected", "some"], "expected a number"),
+        (["--speed_perturb_factors", "0.9 fast"], "expected a number"),
+        (["--train_corpora", "covost3"], "covost3 is none of them"),
+        (["--train_corpora", ""], "--train_corpora is not set"),
+        (["--nonsense", "1"], "unknown option --nonsense"),
+        (["--PATH", "/x"], "unknown option --PATH"),
+        (["--a[$(touch owned)]", "1"], "unknown option"),
+        (["13"], "expected --option value, got '13'"),
+        (["--stock_config", "a.yaml"], "--stock_config needs --token_type slm and --cache_frames"),
+        (["--answer", "text.en"], "--answer text.en needs --token_type slm"),
+        (["--asr_args", "--x @y"], "no word that begins with @"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_line(given, message):
+    with pytest.raises(UserError) as error:
+        read(*given)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_values_may_follow_an_equals_sign_and_names_may_have_dashes():
+    values = read("--mini=true", "--train-nj=3", "--asr_args=--max_epoch 1")
+    assert (values["mini"], values["train_nj"], values["asr_args"]) == (
+        "true", "3", "--max_epoch 1",
+    )  # fmt: skip
+
+
+def test_later_words_win_and_facts_depend_on_the_corpora():
+    facts = {"real": ["--nbpe", "5000"], "mini": ["--nbpe", "400"]}
+    assert read(**facts)["nbpe"] == "400"
+    assert read(**facts, **BOTH)["nbpe"] == "5000"
+    assert read("--nbpe", "7", **facts, **BOTH)["nbpe"] == "7"
+    assert read("--mini", "true", **facts, **BOTH)["nbpe"] == "400"
+
+
+@pytest.mark.parametrize(
+    ("given", "environment"),
+    [
+        ([], {"COVOST2": "/c"}),
+        (["--mini", "false"], {"COVOST2": "/c"}),
+        (["--mini", "false"], {}),
+        (["--init_corpora", "mls"], BOTH),
+    ],
+)
+def test_a_corpus_without_a_path_is_an_error_never_a_silent_miniature(given, environment):
+    with pytest.raises(UserError, match=r"db.sh has no path for (fleurs|covost2 fleurs|mls)"):
+        read(*given, **environment)
+
+
+def test_assignments_are_quoted_for_the_shell(tmp_path):
+    evil = "$(touch owned) `touch owned` 'x' \"y\" ; touch owned"
+    text = assignments({"names": evil, "shown": [evil, "two words"]})
+    script = f'{text}\nprintf "%s\\n" "${{names}}" "${{shown[@]}}"'
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [evil, evil, "two words"]
+    assert not (tmp_path / "owned").exists()
+
+
+def test_help_tells_every_option_and_stage():
+    told = help_text()
+    for option in OPTIONS.values():
+        assert f"--{option.name} " in told and len(option.help) > 4
+    assert "11 train" in told

@@ -1,0 +1,224 @@
+"""This change in a finished recipe → these steps run again, no others. Nothing is run for it."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import recipe as recipe_tools
+
+from espnet_otreg.files import write_json
+from espnet_otreg.recipe.graph import RUN, Graph
+from espnet_otreg.recipe.stamps import Stamps
+
+OTREG = "conf/mini/train_otreg.yaml"
+ARM = "train:train_otreg:seed1"
+TABLES = {"results", "report", "pack:train_otreg"}
+
+
+class Recipe:
+    """A recipe's folder in which everything is as if it had been made."""
+
+    def __init__(self, folder: Path, script: str = "./run.sh") -> None:
+        self.folder, self.script = folder, script
+        otreg = folder.parent / "TEMPLATE/otreg.sh"
+        text = otreg.read_text(encoding="utf-8")
+        told = 'cat "${graph}"; rm "${graph}"; exit # '
+        otreg.write_text(text.replace("exec python3 -m espnet_otreg.recipe.run", told))
+
+    def graph(self, *options: str, **variables: str) -> Graph:
+        done = subprocess.run(
+            [self.script, *options],
+            cwd=self.folder,
+            env={**recipe_tools.environment(), **variables},
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        os.chdir(self.folder)
+        return Graph(done.stdout, Stamps(self.folder / "exp/.stamps.json"))
+
+    def finish(self, *options: str) -> None:
+        """Write down of every step that it is done."""
+        for step in self.graph(*options).steps.values():
+            step.out.parent.mkdir(parents=True, exist_ok=True)
+            step.out.touch() if step.out.suffix else step.out.mkdir(exist_ok=True)
+            read = dict.fromkeys(step.needs, "as made")
+            told = json.loads(json.dumps(step.told))
+            record = {"key": step.key, "digest": "as made", "read": read, "told": told}
+            write_json(step.record, record)
+
+    def would_run(self, *options: str, **variables: str) -> dict[str, str]:
+        plan = self.graph(*options, **variables).plan(0, 15)
+        return {step.name: reason for step, state, reason in plan if state == RUN}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = recipe_tools.copy_recipe("covost2_otreg", tmp_path_factory.mktemp("changes"))
+    recipe = Recipe(folder)
+    before = Path.cwd()
+    recipe.finish("--seeds", "1")
+    yield recipe
+    os.chdir(before)
+
+
+def kinds(names) -> set[str]:
+    """Leave of decode:x and score:x:y what they are."""
+    return {re.sub(r"^(score|decode|data|org|filter|shapes|train)(:.*)?$", r"\1", n) for n in names}
+
+
+NOTHING: set[str] = set()
+FROM_TRAINING = {"train", "decode", "score", "gap", *TABLES}
+CHANGES: dict[str, tuple[list[str], set[str]]] = {
+    "nothing": ([], NOTHING),
+    "processes": (["--nj", "7", "--inference_nj", "3", "--train_nj", "1"], NOTHING),
+    "GPUs": (["--ngpu", "2"], NOTHING),
+    "the share of rejects that is allowed": (["--max_rejected", "0.5"], NOTHING),
+    "another normaliser": (["--normaliser", "none"], {"score", *TABLES}),
+    "names": (["--names", "a;b"], {"results", "gap", "report", "pack:train_otreg"}),
+    "the metric": (["--metric", "cer"], {"results", "report", "pack:train_otreg"}),
+    "no report": (["--report", "false"], NOTHING),
+    "another folder for tables": (
+        ["--results", "exp/other"],
+        {"results", "gap", "report"},
+    ),
+    "more pictures": (["--pictures", "5"], {"gap", "report"}),
+    "arguments of decoding": (["--inference_args", "--x 1"], {"decode", "score", *TABLES}),
+    "another method of decoding": (["--inference_method", "beam"], {"decode", "score", *TABLES}),
+    "another checkpoint to start from and to decode": (
+        ["--inference_asr_model", "valid.loss.best.pth"],
+        FROM_TRAINING,
+    ),
+    "arguments of training": (["--asr_args", "--max_epoch 2"], FROM_TRAINING),
+    "more pieces": (["--nbpe", "401"], {"tokens", "shapes", *FROM_TRAINING}),
+    "the longest utterance": (
+        ["--max_wav_duration", "9"],
+        {"filter", "overlap", "tokens", "shapes", *FROM_TRAINING},
+    ),
+    "frames per second": (["--frames_per_second", "9"], {"shapes", *FROM_TRAINING}),
+    "other speeds": (
+        ["--speed_perturb_factors", "0.9 1.0"],
+        {"org", "filter", "overlap", "tokens", "shapes", *FROM_TRAINING},
+    ),
+    "a table of normalisers": (
+        ["--normalisers", "all"],
+        {"normalisers:covost2_test", "normalisers:fleurs_test"},
+    ),
+    "what is packed": (["--pack_systems", "all"], {"pack:train"}),
+    "arguments of packing": (["--pack_args", "--license mit"], {"pack:train_otreg"}),
+    "a repository": (["--hf_repo", "me/x"], {"pack:train_otreg", "upload:train_otreg"}),
+    "the readme": (["--readme", "README.md"], {"results", "pack:train_otreg"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_options_makes_these_steps_run_and_no_others(finished, change):
+    options, expected = CHANGES[change]
+    assert kinds(finished.would_run("--seeds", "1", *options)) == expected
+
+
+def test_a_new_test_corpus_retrains_nothing(finished):
+    found = finished.would_run("--seeds", "1", "--test_corpora", "covost2 fleurs mls")
+    assert not [name for name in found if name.startswith(("train", "filter", "tokens", "shapes"))]
+    new = {"data:mls_test", "org:mls_test", "overlap", "decode:init", "score:init:mls_test"}
+    assert new <= found.keys()
+    assert not [name for name in found if name.startswith(("data", "org")) and name not in new]
+
+
+def test_a_new_folder_for_audio_retrains_nothing(finished):
+    found = finished.would_run("--seeds", "1", "--dumpdir", "elsewhere")
+    assert kinds(found) == {"org", "filter", "overlap"}
+
+
+def test_another_seed_trains_that_seed_alone(finished):
+    found = finished.would_run("--seeds", "1 2")
+    trained = {name for name in found if name.startswith("train")}
+    assert trained == {"train:train:seed2", "train:train_otreg:seed2"}
+    assert {name for name in found if name.startswith("decode")} == {
+        f"decode:{name.removeprefix('train:')}" for name in trained
+    }
+
+
+def test_other_languages_leave_what_was_made_of_these(finished):
+    folder = finished.graph("--seeds", "1").steps["data:covost2_train"].out
+    found = finished.would_run("--seeds", "1", "--langs", "en")
+    assert {"data:covost2_train", "train:init", ARM} <= found.keys()
+    other = finished.graph("--seeds", "1", "--langs", "en").steps["data:covost2_train"].out
+    assert other != folder and other.name == folder.name
+
+
+def test_a_dropped_clip_is_dropped_in_folders_of_their_own(finished):
+    kept = finished.graph("--seeds", "1").steps["train:init"].out
+    dropped = finished.graph("--seeds", "1", "--overlap", "drop").steps["train:init"].out
+    assert kept != dropped
+
+
+def edited(finished, path, old, new, *options):
+    config = finished.folder / path
+    text = config.read_text(encoding="utf-8")
+    assert old in text
+    try:
+        config.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return finished.would_run("--seeds", "1", *options)
+    finally:
+        config.write_text(text, encoding="utf-8")
+
+
+def test_an_edited_yaml_trains_that_system_and_the_plan_says_what_was_edited(finished):
+    found = edited(finished, OTREG, "weight: 0.3\n", "weight: 0.7\n")
+    assert found[ARM] == f"{OTREG} changed: model_conf.ot_conf.weight: 0.3 -> 0.7"
+    assert {name for name in found if name.startswith("train")} == {ARM}
+
+
+def test_a_comment_in_a_yaml_trains_nothing(finished):
+    assert not edited(finished, OTREG, "model: otreg", "# a remark\nmodel: otreg")
+
+
+def test_an_edited_common_checkpoint_trains_every_system(finished):
+    found = edited(finished, "conf/mini/init.yaml", "max_epoch: ", "max_epoch: 1")
+    trained = {name for name in found if name.startswith("train")}
+    assert trained == {"train:init", "train:train:seed1", ARM}
+    assert found[ARM] == "train:init is another"
+
+
+@pytest.mark.parametrize("name", ["org:covost2_test", ARM, "results", "pack:train_otreg"])
+def test_what_is_removed_is_made_again_and_alone(finished, name):
+    steps = finished.graph("--seeds", "1").steps
+    step = steps[name]
+    within = {one.name for one in steps.values() if step.out in one.out.parents}
+    aside = step.out.rename(step.out.with_name("aside"))
+    try:
+        found = finished.would_run("--seeds", "1")
+    finally:
+        aside.rename(step.out)
+    assert found.keys() == {name, *within}
+    assert found[name] == f"{step.out} was removed"
+
+
+def test_a_model_that_was_trained_to_other_weights_is_decoded_anew(finished):
+    record = finished.graph("--seeds", "1").steps[ARM].record
+    text = record.read_text()
+    try:
+        record.write_text(text.replace('"digest": "as made"', '"digest": "other"'))
+        found = finished.would_run("--seeds", "1")
+    finally:
+        record.write_text(text)
+    assert found["decode:train_otreg:seed1"] == f"{ARM} was made anew and is another"
+    assert "decode:train:seed1" not in found and ARM not in found
+
+
+@pytest.mark.parametrize("recipe", ["covost2_otreg", "fleurs_otreg"])
+@pytest.mark.parametrize("script", ["run.sh", "run_slm.sh", "run_transfer.sh", "run_st.sh"])
+def test_every_recipe_declares_its_steps(tmp_path, recipe, script, monkeypatch):
+    folder = recipe_tools.copy_recipe(recipe, tmp_path)
+    if not (folder / script).exists():
+        pytest.skip("FLEURS has no translations")
+    monkeypatch.chdir(folder)
+    done = recipe_tools.run_recipe(folder, "--plan", script=f"./{script}")
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert any("run   results: never made" in line for line in told)
+    assert not (folder / "data").exists()

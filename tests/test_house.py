@@ -1,0 +1,44 @@
+"""What holds of every file of the package."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import espnet_otreg
+
+PACKAGE = Path(espnet_otreg.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Names of the modules that are imported anywhere in a file."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_and_files_can_be_taken_in_at_a_glance(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            names = [each.arg for each in every if each and each.arg not in ("self", "cls")]
+            assert len(names) <= 7, f"{node.name} takes {', '.join(names)}"
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 60, f"{node.name} has {length} lines"
+
+
+def test_transport_needs_torch_and_nothing_else_of_the_package():
+    for path in sorted((PACKAGE / "ot").glob("*.py")):
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if name.startswith("espnet_otreg"):
+                assert name.startswith("espnet_otreg.ot"), f"{path.name} imports {name}"
+            assert not name.startswith(("espnet2", "numpy", "yaml", "transformers")), path.name
