@@ -133,6 +133,7 @@ def test_word_times_that_are_no_json_are_refused(line):
     [
         "7",
         DEEP,
+        f'{{"embeddings": {10**400}, "merged": 0, "dropped": 0, "silent": [], "capped": false}}',
         '{"embeddings": 1, "merged": 0, "dropped": 0, "silent": [1], "capped": false}',
         '{"embeddings": "1", "merged": 0, "dropped": 0, "silent": [], "capped": false}',
     ],
