@@ -55,7 +55,9 @@ def read_shortening(path: Path) -> tuple[dict[str, Shortened], int]:
 def _check(row: Shortened, cut: Any) -> None:
     """Raise where the numbers are none, or are of embeddings that are not there."""
     numbers = (*row[:3], *row.silent)
-    if not isinstance(cut, bool | int) or not all(type(n) is int and n >= 0 for n in numbers):
+    if not isinstance(cut, bool | int) or not all(
+        type(n) is int and 0 <= n < 1 << 31 for n in numbers
+    ):
         raise TypeError(f"expected whole numbers, got {numbers} and {cut!r}")
     if row.merged + row.dropped > row.embeddings or any(n >= row.embeddings for n in row.silent):
         raise ValueError(f"there are only {row.embeddings} embeddings")

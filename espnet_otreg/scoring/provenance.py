@@ -94,6 +94,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 53
+
+
 def _is_command(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(shlex.split(value))
@@ -108,6 +112,8 @@ _FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("a whole number", lambda value: type(value) is int),
     "started": ("text", _is_text),
     "finished": ("true or false", lambda value: type(value) is bool),
+    "updates": ("a count", _is_count),
+    "skipped_updates": ("a count", _is_count),
 }
 
 

@@ -5,6 +5,7 @@ the bootstrap needs and which is the place to look errors up.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ def load_score(path: Path, metric: str = AUTO) -> Scored:
         raise UserError(f"{path} is no file; name a score.json")
     side_file = _side_file(path)
     for needed in (path, side_file):
-        if not needed.is_file():
+        if not os.path.isfile(needed):  # which no name is too long for
             raise UserError(
                 f"{needed} does not exist; score first: python -m espnet_otreg.bin.score "
                 f"--ref <data dir> --hyp {path.with_name('text')} --output {path}"

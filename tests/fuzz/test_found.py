@@ -133,6 +133,7 @@ def test_word_times_that_are_no_json_are_refused(line):
     [
         "7",
         DEEP,
+        f'{{"embeddings": {10**400}, "merged": 0, "dropped": 0, "silent": [], "capped": false}}',
         '{"embeddings": 1, "merged": 0, "dropped": 0, "silent": [1], "capped": false}',
         '{"embeddings": "1", "merged": 0, "dropped": 0, "silent": [], "capped": false}',
     ],
@@ -185,9 +186,11 @@ def test_a_score_of_other_types_is_refused(change, message):
         load_score(Path("score.json"))
 
 
-def test_a_path_without_a_name_is_no_score():
+def test_a_path_without_a_name_or_with_an_endless_one_is_no_score():
     with pytest.raises(UserError, match="is no file"):
         load_score(Path("."))
+    with pytest.raises(UserError, match="does not exist"):
+        load_score(Path("a" * 300) / "score.json")
 
 
 @pytest.mark.parametrize(
