@@ -48,7 +48,7 @@ browser:
 
 # The README's pictures, of the last run-slm; for run: RESULTS=exp SYSTEM=OTReg.
 pictures: venv browser
-	$(BIN)/python -m espnet_otreg.bin.screenshots egs2/$(RECIPE)/$(RESULTS)/report.html \
+	$(BIN)/python -m espnet_otreg.stages.screenshots egs2/$(RECIPE)/$(RESULTS)/report.html \
 	    --gap egs2/$(RECIPE)/$(RESULTS)/gap --system $(SYSTEM) --output docs/pictures
 
 bench: venv

@@ -42,8 +42,8 @@ from slm_parts import (
 from espnet_otreg.compat import espnet_version
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.files import read_table
-from espnet_otreg.models.causal_lm import CausalLM, embedding_size
-from espnet_otreg.models.slm_adapter import StackAdapter
+from espnet_otreg.models.slm.adapter import StackAdapter
+from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 
 SHAPE = SHAPES["mini"]
 AIM, LARGE = 5.0, 16  # times stock's speed, at batches of this size or more

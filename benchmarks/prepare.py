@@ -118,11 +118,11 @@ def make_tree(root: Path, different: Sequence[Path], clips: int) -> Path:
 def prepare(root: Path) -> Run:
     """Run stages 1 and 3 as the recipes do."""
     first = command(
-        *("espnet_otreg.bin.prepare_data", "--corpus", "covost2", "--root", root),
+        *("espnet_otreg.stages.prepare_data", "--corpus", "covost2", "--root", root),
         *("--languages", "en", "--splits", "train", "--output", root / "data"),
     )
     second = command(
-        *("espnet_otreg.bin.format_audio", "--input", root / "data/covost2_train"),
+        *("espnet_otreg.stages.format_audio", "--input", root / "data/covost2_train"),
         *("--output", root / "dump", "--nj", JOBS),
     )
     seconds, cpu = first.seconds + second.seconds, first.cpu + second.cpu

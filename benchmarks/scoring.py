@@ -101,12 +101,12 @@ def _misheard(said: Array, words: Sequence[str], rate: float, rng: np.random.Gen
 def time_commands(folder: Path, samples: int) -> dict[str, float]:
     """Score both systems side by side, then compare them; seconds of each step."""
     program = [sys.executable, "-m"]
-    score = [*program, "espnet_otreg.bin.score", "--ref", "data"]
+    score = [*program, "espnet_otreg.stages.score", "--ref", "data"]
     scores = [
         [*score, "--hyp", f"data/hyp{i}", "--output", f"exp{i}/decode/set/score.json"]
         for i in range(len(RATES))
     ]
-    compare = [*program, "espnet_otreg.bin.compare", "--baseline", "exp0", "--systems", "exp1"]
+    compare = [*program, "espnet_otreg.stages.compare", "--baseline", "exp0", "--systems", "exp1"]
     compare += ["--in_domain", "set", "--decode_tag", "decode", "--samples", str(samples)]
     compare += ["--output", "RESULTS.md", "--json", "results.json"]
     steps = {"score both": scores, "compare": [compare]}

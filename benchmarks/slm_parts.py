@@ -6,13 +6,13 @@ import torch
 from espnet2.asr.ctc import CTC
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
-from espnet_otreg.corpora.mini.causal_lm import SIZES
-from espnet_otreg.corpora.mini.causal_lm_text import train_tokenizer
-from espnet_otreg.corpora.mini.masked_lm import parallel
-from espnet_otreg.models.bases import Base
-from espnet_otreg.models.causal_lm import CausalLM
-from espnet_otreg.models.slm import SLMModel
-from espnet_otreg.models.slm_adapter import StackAdapter
+from espnet_otreg.mini.causal_lm import SIZES
+from espnet_otreg.mini.causal_lm_text import train_tokenizer
+from espnet_otreg.mini.masked_lm import parallel
+from espnet_otreg.models.slm.adapter import StackAdapter
+from espnet_otreg.models.slm.model import SLMModel
+from espnet_otreg.pretrained.bases import Base
+from espnet_otreg.pretrained.causal_lm import CausalLM
 
 LANGUAGE = "en"
 

@@ -20,8 +20,8 @@ from espnet_otreg.files import printing_to_stderr
 hook.install()  # on import: a spawned worker imports this module again, and never calls `main`
 
 OURS = {
-    "espnet2.bin.asr_train": "espnet_otreg.bin.asr_train",  # knows text_features, run.json
-    "espnet2.bin.asr_inference": "espnet_otreg.bin.asr_inference",
+    "espnet2.bin.asr_train": "espnet_otreg.stages.asr_train",  # knows text_features, run.json
+    "espnet2.bin.asr_inference": "espnet_otreg.stages.asr_inference",
 }
 
 USAGE = "usage: python -m espnet_otreg.shim -m MODULE [OPTION ...]   (or SCRIPT.py, or -c CODE)"

@@ -8,8 +8,8 @@ import soundfile
 import yaml
 from tiny_models import DECODER, ENCODER, TOKENS
 
-from espnet_otreg.bin import asr_train
 from espnet_otreg.files import write_lines
+from espnet_otreg.stages import asr_train
 
 CONFIG: dict[str, Any] = {
     "model": "otreg",

@@ -13,7 +13,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from espnet_otreg.corpora.mini.causal_lm_text import END, train_tokenizer
+from espnet_otreg.mini.causal_lm_text import END, train_tokenizer
 
 SENTENCES = (
     "the key of the king",

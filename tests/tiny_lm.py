@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertModel
 
-from espnet_otreg.bin import lm_tokens
+from espnet_otreg.stages import lm_tokens
 
 SENTENCES = {
     "u1": "l'homme va à l'hôpital",

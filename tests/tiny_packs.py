@@ -14,8 +14,8 @@ from tiny_slm import build as build_slm
 from tiny_slm import options as slm_options
 from tiny_speech import save_experiment
 
-from espnet_otreg.bin import pack
-from espnet_otreg.models.language_model import LMTokenizer
+from espnet_otreg.pretrained.masked_lm import LMTokenizer
+from espnet_otreg.stages import pack
 
 MODEL = "valid.acc.ave.pth"
 DECODING = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.3, "batch_size": 1}

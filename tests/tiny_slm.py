@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tiny_llm import SENTENCES
 
-from espnet_otreg.models.causal_lm import load_tokenizer
+from espnet_otreg.pretrained.causal_lm import load_tokenizer
 from espnet_otreg.tasks.asr import ASRTask
 
 LANGUAGES = ("en", "en", "en", "es")

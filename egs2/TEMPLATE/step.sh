@@ -1,5 +1,5 @@
 # Sourced by otreg.sh: how a stage declares a step, `step STAGE NAME OUTPUT COMMAND WORD ...`.
-# COMMAND is a module of espnet_otreg.bin. `job`: a queue may run it; `train`: stage 11, with processes
+# COMMAND is a module of espnet_otreg.stages. `job`: a queue may run it; `train`: stage 11, with processes
 # of its own; `optional`: may fail; `always`: is never done. OUTPUT and the words may hold
 #
 #   @NAME/file   what step NAME makes; @@NAME: the name of its folder       @out, @up   OUTPUT, and above it
@@ -9,10 +9,10 @@
 # The key is a hash of the words, with the keys of the steps and the contents of the files they name.
 
 declare_step() { printf '%s\0' "$#" "$@" >> "${graph}"; }
-step() { declare_step step "$1" "$2" "$3" "espnet_otreg.bin.$4" "${@:5}"; }
-job() { declare_step job "$1" "$2" "$3" "espnet_otreg.bin.$4" "${@:5}"; }
-optional() { declare_step optional "$1" "$2" "$3" "espnet_otreg.bin.$4" "${@:5}"; }
-always() { declare_step always "$1" "$2" "$3" "espnet_otreg.bin.$4" "${@:5}"; }
-train() { declare_step train 11 "$1" "$2" espnet_otreg.bin.asr_train "${@:3}"; }
+step() { declare_step step "$1" "$2" "$3" "espnet_otreg.stages.$4" "${@:5}"; }
+job() { declare_step job "$1" "$2" "$3" "espnet_otreg.stages.$4" "${@:5}"; }
+optional() { declare_step optional "$1" "$2" "$3" "espnet_otreg.stages.$4" "${@:5}"; }
+always() { declare_step always "$1" "$2" "$3" "espnet_otreg.stages.$4" "${@:5}"; }
+train() { declare_step train 11 "$1" "$2" espnet_otreg.stages.asr_train "${@:3}"; }
 say() { declare_step say "$@"; }
 each() { local item; for item in "${@:2}"; do echo "${1//\*/${item}}"; done; }  # 'a*b' X Y: aXb aYb

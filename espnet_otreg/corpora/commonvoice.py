@@ -11,7 +11,7 @@ Layout (ROOT may also be a release's own folder, or hold the languages without o
 
 The tables' columns differ between releases and are found by name; `client_id` is the speaker.
 `validated` holds the clips of the other splits too. CoVoST-2 has the audio of release 4: a model
-trained on the one has heard clips of the other, which `bin/check_overlap` finds.
+trained on the one has heard clips of the other, which `stages/check_overlap` finds.
 """
 
 from os.path import basename, splitext

@@ -1,6 +1,6 @@
 """Which utterances a model can train on: not empty, neither too short nor too long.
 
-Tokens against encoder frames are checked where tokens exist, in `bin/shapes.py`.
+Tokens against encoder frames are checked where tokens exist, in `stages/shapes.py`.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Filtered(NamedTuple):
 def filter_set(data: DataDir, fs: int, limits: Limits) -> Filtered:
     """Drop utterances without text or outside the limits; `fs` is the rate of the recordings."""
     if "utt2num_samples" not in data.tables:
-        raise UserError("utt2num_samples is missing: run bin/format_audio on this set first.")
+        raise UserError("utt2num_samples is missing: run stages/format_audio on this set first.")
     if not 0 <= limits.min_duration < limits.max_duration:
         raise UserError(
             f"durations from {limits.min_duration:g} to {limits.max_duration:g} s leave nothing; "

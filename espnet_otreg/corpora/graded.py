@@ -1,6 +1,6 @@
 """The mini corpora that stand for no real one, each in MLS' layout.
 
-They are made by `bin/make_mini`, not downloaded. `graded0` is clean read speech, `graded1` and
+They are made by `stages/make_mini`, not downloaded. `graded0` is clean read speech, `graded1` and
 `graded2` have ever more pauses, noise, and music where nobody speaks; all three share their
 speakers. `broad` has the conditions of every other corpus, for encoders to be pretrained on.
 
@@ -36,7 +36,7 @@ class Made:
     def prepare(self, root: Path, language: str, split: str, work: Path) -> Prepared:
         """List one language and split under this corpus' name."""
         if not any(root.glob("mls_*")):
-            hint = f"Make it: python -m espnet_otreg.bin.make_mini --corpora {self.NAME}"
+            hint = f"Make it: python -m espnet_otreg.stages.make_mini --corpora {self.NAME}"
             raise absent(f"mini corpus {self.NAME}", [root / "mls_<language>"], self.VARIABLE, hint)
         listed = mls.prepare(root, language, split, work)
         own, other = f"{self.NAME}-{language}-", f"{mls.NAME}-{language}-"

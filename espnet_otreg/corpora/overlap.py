@@ -175,4 +175,6 @@ def _digest(path: Path) -> str:
 
 def _must_be_formatted(name: str, data: DataDir) -> None:
     if "utt2num_samples" not in data.tables:
-        raise UserError(f"{name} has no utt2num_samples: run bin/format_audio on this set first.")
+        raise UserError(
+            f"{name} has no utt2num_samples: run stages/format_audio on this set first."
+        )

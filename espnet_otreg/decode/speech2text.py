@@ -165,7 +165,7 @@ def _fill(model: Any, pack: Pack) -> None:
 def _join(pack: Pack) -> Join | None:
     if pack.tokenizer is None:
         return None
-    from espnet_otreg.models.language_model import LMTokenizer
+    from espnet_otreg.pretrained.masked_lm import LMTokenizer
 
     return LMTokenizer(pack.tokenizer).join
 

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.facts import CONFIG, MODEL, WEIGHTS
-from espnet_otreg.models.bases import file_hash
+from espnet_otreg.pretrained.bases import file_hash
 
 SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar")
 META = "meta.yaml"

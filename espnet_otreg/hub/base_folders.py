@@ -20,7 +20,7 @@ from espnet_otreg.hub.allowed import (
     walk,
 )
 from espnet_otreg.hub.located import inside
-from espnet_otreg.models.language_model import TOKENIZER_FILES, WEIGHTS
+from espnet_otreg.pretrained.masked_lm import TOKENIZER_FILES, WEIGHTS
 
 PLAIN = ("tokenizer.json", "vocab.json", "added_tokens.json")  # tables, where a key can be any word
 CONFIGS = (

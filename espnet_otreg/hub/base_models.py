@@ -16,14 +16,14 @@ from espnet_otreg.hub.allowed import BASE_PARTS, is_hub_name
 from espnet_otreg.hub.base_folders import check_experiment, check_pretrained, is_read
 from espnet_otreg.hub.facts import BaseModel
 from espnet_otreg.hub.located import inside
-from espnet_otreg.models.bases import CHECKPOINT
+from espnet_otreg.pretrained.bases import CHECKPOINT
 
 
 def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[BaseModel, ...]:
     """List the base models, with the hashes that the checkpoint was trained on."""
     if config.get("model") != "slm":
         return ()
-    from espnet_otreg.models.base_weights import HASHES
+    from espnet_otreg.pretrained.base_weights import HASHES
 
     rows = [
         (part, options[config[part]])
@@ -52,14 +52,14 @@ def include(base: BaseModel, config: Mapping[str, Any], folder: Path) -> BaseMod
     target = folder / "base" / base.part
     target.mkdir(parents=True)
     if base.option == "experiment":
-        from espnet_otreg.models.espnet_speech import experiment_base
+        from espnet_otreg.pretrained.espnet_speech import experiment_base
 
         checkpoint = conf.get("checkpoint", CHECKPOINT)
         now = experiment_base(conf["experiment"], checkpoint).sha256
         sources = [Path(conf["experiment"]) / name for name in ("config.yaml", checkpoint)]
         _refuse_statistics(sources[0])
     else:
-        from espnet_otreg.models.language_model import resolve
+        from espnet_otreg.pretrained.masked_lm import resolve
 
         source = resolve(conf["model"])
         now = _hash(base, conf)
@@ -151,10 +151,10 @@ def _find(
 
 def _hash(base: BaseModel, conf: Mapping[str, Any]) -> str:
     if base.part == "decoder":
-        from espnet_otreg.models.lm_cache import fingerprint
+        from espnet_otreg.pretrained.lm_cache import fingerprint
 
         return fingerprint(conf["model"]).model
-    from espnet_otreg.models.hf_checkpoint import speech_base
+    from espnet_otreg.pretrained.hf_checkpoint import speech_base
 
     return speech_base(conf["model"], conf.get("trust_remote_code", False)).sha256
 

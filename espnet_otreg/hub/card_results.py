@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 class CardResults(NamedTuple):
-    """What bin/compare found, seen from one experiment."""
+    """What stages/compare found, seen from one experiment."""
 
     name: str  # of the system in the table
     seeds: int
@@ -41,7 +41,9 @@ def read_results(path: Path, experiment: Path) -> CardResults:
         rows = tuple(_rows(content["test_sets"], name, place))
         return CardResults(name, seeds, content["baseline"], content["normaliser"], rows)
     except KeyError as error:
-        raise UserError(f"{path} has no {error}: make it with espnet_otreg.bin.compare") from error
+        raise UserError(
+            f"{path} has no {error}: make it with espnet_otreg.stages.compare"
+        ) from error
 
 
 def results_section(results: CardResults, synthetic: bool) -> str:

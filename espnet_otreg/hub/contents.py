@@ -129,7 +129,7 @@ def _sampling_rate(config: dict[str, Any]) -> int:
 
 def _copy_tokenizer(lm: str, folder: Path) -> None:
     """Copy what turns the language model's pieces back into sentences."""
-    from espnet_otreg.models.language_model import TOKENIZER_FILES, resolve
+    from espnet_otreg.pretrained.masked_lm import TOKENIZER_FILES, resolve
 
     source = resolve(lm)
     folder.mkdir()

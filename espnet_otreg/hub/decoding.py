@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.bases import DTYPES
+from espnet_otreg.pretrained.bases import DTYPES
 
 OPTIONS = {
     "beam": (

@@ -56,13 +56,13 @@ def read_facts(folder: Path) -> Facts | None:
         bases = tuple(BaseModel(**base) for base in known.pop("bases", ()))
         facts = Facts(bases=bases, files=tuple(known.pop("files", ())), **known)
     except TypeError as error:
-        raise UserError(f"{path} is not what bin/pack writes ({error}): pack again") from error
+        raise UserError(f"{path} is not what stages/pack writes ({error}): pack again") from error
     records: tuple[Facts | BaseModel, ...] = (facts, *bases)
     for record in records:
         for each in fields(record):
             _check_type(path, each.name, getattr(record, each.name), each.type)
     if not all(isinstance(name, str) for name in facts.files):
-        raise UserError(f"{path} is not what bin/pack writes (files): pack again")
+        raise UserError(f"{path} is not what stages/pack writes (files): pack again")
     if not 1000 <= facts.sampling_rate <= 192000:
         raise UserError(f"{path}: sampling_rate {facts.sampling_rate} is none of speech")
     return facts
@@ -71,4 +71,4 @@ def read_facts(folder: Path) -> Facts | None:
 def _check_type(path: Path, name: str, value: object, kind: object) -> None:
     kinds = {str: str, int: int, bool: bool, str | None: (str, type(None))}
     if kind in kinds and not isinstance(value, kinds[kind]):  # type: ignore[index,arg-type]
-        raise UserError(f"{path} is not what bin/pack writes ({name}): pack again")
+        raise UserError(f"{path} is not what stages/pack writes ({name}): pack again")

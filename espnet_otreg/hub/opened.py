@@ -32,7 +32,7 @@ from espnet_otreg.hub.base_models import base_options, point_to
 from espnet_otreg.hub.decoding import check_decoding
 from espnet_otreg.hub.facts import CONFIG, DECODING, FACTS, METHODS, TOKENIZER, Facts, read_facts
 from espnet_otreg.hub.located import inside, resolve
-from espnet_otreg.models.bases import CHECKPOINT
+from espnet_otreg.pretrained.bases import CHECKPOINT
 
 
 class Pack(NamedTuple):
@@ -198,7 +198,7 @@ def _read_meta(folder: Path) -> dict[str, str]:
     if not (folder / META).is_file():
         raise UserError(
             f"{folder} holds no {META}: it is no packed model; an experiment is packed by "
-            "python -m espnet_otreg.bin.pack"
+            "python -m espnet_otreg.stages.pack"
         )
     meta = read_mapping(inside(folder, META, "list of files"))
     try:

@@ -37,7 +37,7 @@ def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def packing_for_stock(pack: Packer) -> Packer:
     """Wrap ESPnet's pack function: what it makes of an experiment of ours opens in stock ESPnet.
 
-    Packs of our own `bin.pack` say in `otreg.json` how they are opened, and stay as they are.
+    Packs of our own `stages.pack` say in `otreg.json` how they are opened, and stay as they are.
     """
 
     @functools.wraps(pack)
@@ -77,7 +77,7 @@ def _for_stock(config_file: Path, config: Mapping[str, Any]) -> Path:
     if own:
         raise UserError(
             f"{config_file} has {', '.join(own)}, which stock ESPnet cannot open: pack it by "
-            f"`python3 -m espnet_otreg.bin.pack --asr_exp {config_file.parent} --output FILE.zip`"
+            f"`python3 -m espnet_otreg.stages.pack --asr_exp {config_file.parent} --output X.zip`"
         )
     if config.get("model") != "otreg":
         return config_file

@@ -83,7 +83,7 @@ def who(api: Any) -> str:
 def _unpacked(pack: Path, folder: Path, repository: str | None) -> list[Listed]:
     """Unpack, check that it is whole, and let the card's example load from the repository."""
     if not pack.is_file():
-        raise UserError(f"{pack} does not exist: stage 14 or espnet_otreg.bin.pack makes it")
+        raise UserError(f"{pack} does not exist: stage 14 or espnet_otreg.stages.pack makes it")
     unpack_into(pack, folder)
     facts = read_facts(folder)
     lost = [name for name in (facts.files if facts else ()) if not (folder / name).exists()]

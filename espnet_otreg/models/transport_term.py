@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from espnet_otreg.models.ot_conf import OTConf
+from espnet_otreg.models.otreg.conf import OTConf
 from espnet_otreg.ot import OTRegLoss, OTRegOutput, Targets, unique_targets
 from espnet_otreg.ot.diagnostics import silence_mass
 

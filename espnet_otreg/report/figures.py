@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from espnet_otreg.analysis.curves import COLOURS, MARKERS
+from espnet_otreg.measure.curves import COLOURS, MARKERS
 from espnet_otreg.scoring.comparison import Comparison, TestedSet
 from espnet_otreg.scoring.significance import Interval
 from espnet_otreg.scoring.wer import TOTAL

@@ -1,4 +1,4 @@
-"""What `bin/gap` drew, ready to stand inside a page."""
+"""What `stages/gap` drew, ready to stand inside a page."""
 
 import base64
 import os
@@ -42,7 +42,7 @@ def data_uri(path: Path) -> str:
     if path.suffix not in _TYPES:
         raise UserError(f"{path}: a page shows {', '.join(_TYPES)}, not {path.suffix!r}")
     if not path.is_file():
-        raise UserError(f"{path} is listed but not there: draw again by bin/gap")
+        raise UserError(f"{path} is listed but not there: draw again by stages/gap")
     content = base64.b64encode(path.read_bytes()).decode("ascii")
     return f"data:{_TYPES[path.suffix]};base64,{content}"
 
@@ -50,7 +50,9 @@ def data_uri(path: Path) -> str:
 def read_index(folder: Path) -> dict[str, Any]:
     """Read which pictures and figures a folder holds."""
     if not (folder / INDEX).is_file():
-        raise UserError(f"{folder / INDEX} does not exist: make it by bin/gap, or leave --gap out")
+        raise UserError(
+            f"{folder / INDEX} does not exist: make it by stages/gap, or leave --gap out"
+        )
     return read_json(folder / INDEX)
 
 
@@ -82,7 +84,7 @@ def _texts(
         if len(texts) < len(keys):
             raise UserError(
                 f"{folder / INDEX}: {part} should be a list of {', '.join(keys)} in texts; draw "
-                "again by bin/gap"
+                "again by stages/gap"
             )
         file = found["file"]
         if os.path.isabs(file) or ".." in Path(file).parts:

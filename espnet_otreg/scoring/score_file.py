@@ -68,7 +68,7 @@ def load_score(path: Path, metric: str = AUTO) -> Scored:
     for needed in (path, side_file):
         if not os.path.isfile(needed):  # which no name is too long for
             raise UserError(
-                f"{needed} does not exist; score first: python -m espnet_otreg.bin.score "
+                f"{needed} does not exist; score first: python -m espnet_otreg.stages.score "
                 f"--ref <data dir> --hyp {path.with_name('text')} --output {path}"
             )
     content = read_json(path)

@@ -12,18 +12,18 @@ from espnet2.train.trainer import Trainer
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.errors import UserError
-from espnet_otreg.feature_cache import FEATURES_JSON
-from espnet_otreg.models.adapter import TransferAdapter
-from espnet_otreg.models.causal_lm import CausalLM, embedding_size
-from espnet_otreg.models.espnet_speech import ESPnetSpeechEncoder
-from espnet_otreg.models.freezing import freeze
-from espnet_otreg.models.hf_speech import HFSpeechEncoder
-from espnet_otreg.models.lm_cache import check_features
-from espnet_otreg.models.otreg import OTRegASRModel
-from espnet_otreg.models.slm import SLMModel
-from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
-from espnet_otreg.models.speech_cache import check_speech_features, source_of
-from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
+from espnet_otreg.models.otreg.model import OTRegASRModel
+from espnet_otreg.models.slm.adapter import ConvAdapter, StackAdapter
+from espnet_otreg.models.slm.model import SLMModel
+from espnet_otreg.models.transfer.adapter import TransferAdapter
+from espnet_otreg.models.transfer.model import FEATURES, OTTransferASRModel
+from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
+from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
+from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
+from espnet_otreg.pretrained.freezing import freeze
+from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
+from espnet_otreg.pretrained.lm_cache import check_features
+from espnet_otreg.pretrained.speech_cache import check_speech_features, source_of
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
@@ -33,7 +33,7 @@ SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
     "the GPU's memory is full: lower batch_size or batch_bins and raise accum_grad by as much; for "
     "model slm also decoder_conf.gradient_checkpointing: true, decoder_conf.dtype: bfloat16, or "
-    "speech frames cached by espnet_otreg.bin.speech_features"
+    "speech frames cached by espnet_otreg.stages.speech_features"
 )
 
 PARTS: dict[str, dict[str, type]] = {  # registry of espnet2.tasks.asr -> name in YAML -> class

@@ -4,14 +4,14 @@ import corpus_trees as trees
 import pytest
 import yaml
 
-from espnet_otreg.bin import prepare_data
 from espnet_otreg.corpora import aishell
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
-from espnet_otreg.models.transfer_conf import TransferConf
+from espnet_otreg.models.transfer.conf import TransferConf
 from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.scoring.wer import metric_of
+from espnet_otreg.stages import prepare_data
 
 A, B, C = "BAC009S0002W0122", "BAC009S0002W0123", "BAC009S0764W0121"
 LINES = [f"{A} 而 对 楼市 成交", f"{B} 也 成为", f"{C} 甚至 出现"]

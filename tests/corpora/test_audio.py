@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_otreg.bin import format_audio
 from espnet_otreg.corpora import audio, format_set
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.format_set import JOURNAL, Settings
 from espnet_otreg.corpora.record import by_category
+from espnet_otreg.stages import format_audio
 
 ENCODINGS = {
     "wav": {},

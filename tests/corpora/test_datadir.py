@@ -1,11 +1,11 @@
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.bin import prepare_data
 from espnet_otreg.corpora.datadir import DataDir, combine
 from espnet_otreg.corpora.record import Record
 from espnet_otreg.corpora.transcript import normalise_transcript
 from espnet_otreg.errors import UserError
+from espnet_otreg.stages import prepare_data
 
 
 def two(folder):

@@ -7,9 +7,9 @@ import tarfile
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.bin import download as command
 from espnet_otreg.corpora import download, fleurs, librispeech, mls
 from espnet_otreg.errors import UserError
+from espnet_otreg.stages import download as command
 
 
 def tar_of(members, extra=()):

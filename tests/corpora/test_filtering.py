@@ -1,10 +1,10 @@
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.bin import filter_data
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.filtering import Limits, filter_set
 from espnet_otreg.errors import UserError
+from espnet_otreg.stages import filter_data
 
 SECONDS = {"a": 0.05, "b": 0.1, "c": 1.0, "d": 2.0, "e": 2.1}
 
@@ -92,5 +92,5 @@ def test_limits_that_leave_nothing_and_missing_counts_are_clear_errors(tmp_path)
     with pytest.raises(UserError, match="leave nothing"):
         filter_set(data, trees.RATE, Limits(3.0, 2.0))
     del data.tables["utt2num_samples"]
-    with pytest.raises(UserError, match="run bin/format_audio"):
+    with pytest.raises(UserError, match="run stages/format_audio"):
         filter_set(data, trees.RATE, Limits())

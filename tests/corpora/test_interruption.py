@@ -10,9 +10,9 @@ import corpus_trees as trees
 import numpy as np
 import pytest
 
-from espnet_otreg.bin import format_audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.format_set import JOURNAL
+from espnet_otreg.stages import format_audio
 
 CLIPS = 160
 
@@ -46,7 +46,7 @@ def contents(output):
 @pytest.mark.parametrize("share", [0.0, 0.55])
 def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_twice(source, tmp_path, share):
     output = tmp_path / "out"
-    code = "from espnet_otreg.bin.format_audio import main; main()"
+    code = "from espnet_otreg.stages.format_audio import main; main()"
     process = subprocess.Popen([sys.executable, "-c", code, *command(source, output)])
     journal = output / JOURNAL
     deadline = time.monotonic() + 120

@@ -5,10 +5,10 @@ import logging
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.bin import prepare_data
 from espnet_otreg.corpora import CORPORA, fleurs
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
+from espnet_otreg.stages import prepare_data
 
 
 def run(root, corpus, *languages, more=()):

@@ -5,9 +5,9 @@ from pathlib import Path
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.bin import format_audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.manifest import MANIFEST, write_manifest, wrong_lines
+from espnet_otreg.stages import format_audio
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from espnet_otreg.bin import make_mini, prepare_data
-from espnet_otreg.corpora.mini import build as mini
-from espnet_otreg.corpora.mini import layouts
-from espnet_otreg.corpora.mini.domains import DOMAINS, PROTOCOL, SIZES
 from espnet_otreg.files import read_table
+from espnet_otreg.mini import build as mini
+from espnet_otreg.mini import layouts
+from espnet_otreg.mini.domains import DOMAINS, PROTOCOL, SIZES
+from espnet_otreg.stages import make_mini, prepare_data
 
 NAMES = tuple(PROTOCOL)
 

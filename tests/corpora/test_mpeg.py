@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_otreg.bin import format_audio
 from espnet_otreg.corpora import audio, mpeg
 from espnet_otreg.corpora.truncation import look_at_end
+from espnet_otreg.stages import format_audio
 
 SECONDS = 4
 RATES = (48000, 44100, 24000, 16000, 11025, 8000)  # MPEG 1, 2 and 2.5

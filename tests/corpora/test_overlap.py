@@ -6,10 +6,10 @@ import corpus_trees as trees
 import numpy as np
 import pytest
 
-from espnet_otreg.bin import check_overlap, filter_data, format_audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.overlap import find_shared, person
 from espnet_otreg.errors import UserError
+from espnet_otreg.stages import check_overlap, filter_data, format_audio
 
 
 def make_set(folder, utterances):
@@ -205,8 +205,8 @@ def test_unformatted_sets_and_an_output_that_is_the_input_are_refused(tmp_path, 
 @pytest.mark.parametrize("corpus", ["covost2", "commonvoice", "librispeech", "mls"])
 def test_a_speaker_in_two_splits_is_found_in_every_corpus_that_names_speakers(tmp_path, corpus):
     """From the corpus' own layout: the same folder or client read as train and as test."""
-    from espnet_otreg.bin.prepare_data import to_data_dir
     from espnet_otreg.corpora import CORPORA
+    from espnet_otreg.stages.prepare_data import to_data_dir
 
     trees.plant(tmp_path / "in", corpus, ["a"])
     language = trees.LAYOUTS[corpus].language

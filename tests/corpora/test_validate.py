@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_otreg.bin import format_audio
 from espnet_otreg.corpora import audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.validate import MISMATCHES, wrong_recordings
+from espnet_otreg.stages import format_audio
 
 CLIPS = [f"u{n}" for n in range(8)]
 
@@ -140,7 +140,7 @@ def test_the_number_of_processes_does_not_change_what_is_found(source, tmp_path,
 def test_a_run_that_finds_all_done_loads_no_audio_library(source, tmp_path):
     run(source, tmp_path / "out")
     code = (
-        "import sys; from espnet_otreg.bin.format_audio import main; main();"
+        "import sys; from espnet_otreg.stages.format_audio import main; main();"
         "sys.exit(str({'numpy', 'soundfile'} & {*sys.modules} or ''))"
     )
     options = ["--input", str(source), "--output", str(tmp_path / "out")]

@@ -8,11 +8,11 @@ import corpus_trees as trees
 import pytest
 from hypothesis import strategies as st
 
-from espnet_otreg.bin.prepare_data import prepare_data, to_data_dir
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import write_rejected
 from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.stages.prepare_data import prepare_data, to_data_dir
 
 from .inputs import TEXT_PIECES, damaged
 

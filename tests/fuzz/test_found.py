@@ -9,8 +9,6 @@ import corpus_trees as trees
 import numpy as np
 import pytest
 
-from espnet_otreg.analysis.compression import read_shortening
-from espnet_otreg.analysis.truth import read_word_times
 from espnet_otreg.corpora.audio import BadAudio, load_clip, rate_of
 from espnet_otreg.corpora.datadir import DataDir, write_table
 from espnet_otreg.corpora.journal import Journal
@@ -19,6 +17,8 @@ from espnet_otreg.corpora.record import Rejected, write_rejected
 from espnet_otreg.corpora.truncation import look_at_end
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_lines
+from espnet_otreg.measure.compression import read_shortening
+from espnet_otreg.measure.truth import read_word_times
 from espnet_otreg.report.pictures import INDEX, read_drawn
 from espnet_otreg.scoring.hypotheses import read_hypotheses
 from espnet_otreg.scoring.provenance import read_training_run

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import corpus_trees as trees
 import pytest
 
-from espnet_otreg.analysis.truth import read_word_times
 from espnet_otreg.corpora import mpeg
 from espnet_otreg.corpora.audio import BadAudio, load_clip
 from espnet_otreg.corpora.pairs import read_pairs
 from espnet_otreg.corpora.tsv import read_named_rows
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
+from espnet_otreg.measure.truth import read_word_times
 from espnet_otreg.scoring.hypotheses import read_hypotheses
 
 SIZE = 1_500_000  # bytes of a file

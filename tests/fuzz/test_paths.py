@@ -7,18 +7,18 @@ import corpus_trees as trees
 import pytest
 from hypothesis import strategies as st
 
-from espnet_otreg.bin.prepare_data import to_data_dir
-from espnet_otreg.bin.sweep import read_sweep
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.audio import BadAudio, load_clip, rate_of
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import write_rejected
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table
+from espnet_otreg.recipe.sweep import read_sweep
 from espnet_otreg.report.experiments import find_decoding, group_experiments
 from espnet_otreg.scoring.hypotheses import read_hypotheses
 from espnet_otreg.scoring.results import parse_external, parse_systems
 from espnet_otreg.scoring.score_file import load_score
+from espnet_otreg.stages.prepare_data import to_data_dir
 
 PIECES = ["a", " ", "  ", "'", '"', "\n", "\r", "\t", ";", "|", "$(x)", "`x`", "*", "[a]", "?", "~"]
 PIECES += ["é", "e\u0301", "\u2028", "\u202e", "🙂", "-", "--x", ".", "..", "#", "%", "&", "=", ","]

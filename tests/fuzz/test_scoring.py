@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from espnet_otreg.bin import ablate, score
-from espnet_otreg.bin.sweep import Sweep, Variant
 from espnet_otreg.files import write_json, write_lines
+from espnet_otreg.recipe.sweep import Sweep, Variant
 from espnet_otreg.report.pictures import INDEX, read_drawn
 from espnet_otreg.report.utterances import collect_utterances
 from espnet_otreg.scoring.ablation import ablation_table
@@ -20,6 +19,7 @@ from espnet_otreg.scoring.provenance import Provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
 from espnet_otreg.scoring.score_file import load_score, save_score
 from espnet_otreg.scoring.wer import score as score_texts
+from espnet_otreg.stages import ablate, score
 
 from .inputs import JSON_PIECES, TEXT_PIECES, as_json, changed, damaged, json_files
 
@@ -128,7 +128,7 @@ def experiment(folder, wrong):
 
 
 def compared(metric="auto"):
-    """Everything that bin/compare and bin/report make of two experiments."""
+    """Everything that stages/compare and stages/report make of two experiments."""
     systems = parse_systems(["exp/a", "exp/b"], None)
     comparison = compare(systems, [SetName(SET, "in-domain")], TAG, samples=20, metric=metric)
     facts = (comparison, Provenance("now", "git", {}, "command"), [], None)

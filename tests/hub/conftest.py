@@ -9,9 +9,9 @@ from tiny_llm import SENTENCES
 from tiny_lm import save_bert
 from tiny_packs import MODEL, make_pack, save_listener, save_recogniser, save_taught
 
-from espnet_otreg.bin import export_stock
-from espnet_otreg.corpora.mini.masked_lm import train_tokenizer
 from espnet_otreg.hub.archive import unpack_into
+from espnet_otreg.mini.masked_lm import train_tokenizer
+from espnet_otreg.stages import export_stock
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ def test_an_experiment_that_is_not_in_the_results_is_an_error(results, tmp_path)
     with pytest.raises(UserError, match=r"compares Base, OTReg, and .*other is none"):
         read_results(results, tmp_path / "other")
     results.write_text("{}")
-    with pytest.raises(UserError, match=r"has no 'systems'.*bin\.compare"):
+    with pytest.raises(UserError, match=r"has no 'systems'.*stages\.compare"):
         read_results(results, tmp_path / "OTReg_1")
 
 

@@ -11,13 +11,13 @@ import torch
 from hostile_packs import ATTACKS, Bomb, edit, evil_code, explosive
 from tiny_packs import MODEL, make_pack
 
-from espnet_otreg.bin import asr_inference, ctc_inference, export_stock, pack, slm_inference
 from espnet_otreg.decode.slm import SpeechLanguageModel
-from espnet_otreg.decode.spaces import Space
 from espnet_otreg.decode.speech2text import Speech2Text
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.archive import unpack_into
-from espnet_otreg.models.causal_lm import embedding_size
+from espnet_otreg.measure.spaces import Space
+from espnet_otreg.pretrained.causal_lm import embedding_size
+from espnet_otreg.stages import asr_inference, ctc_inference, export_stock, pack, slm_inference
 from espnet_otreg.tasks.asr import ASRTask
 
 

@@ -123,7 +123,7 @@ def test_a_folder_where_a_configuration_is_needed_is_told_in_one_line(folder):
 
 
 def test_an_experiment_that_is_not_packed_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"no packed model.*bin\.pack"), opened(tmp_path):
+    with pytest.raises(UserError, match=r"no packed model.*stages\.pack"), opened(tmp_path):
         pass
 
 

@@ -19,13 +19,13 @@ from tiny_llm import SENTENCES, save_llm
 from tiny_lm import save_bert
 from tiny_packs import MODEL, make_pack, save_clip, save_listener, save_recogniser, save_taught
 
-from espnet_otreg.corpora.mini.masked_lm import train_tokenizer
 from espnet_otreg.decode.ctc_greedy import ctc_greedy
 from espnet_otreg.decode.recording import read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.decode.speech2text import Speech2Text
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.language_model import pieces_to_text
+from espnet_otreg.mini.masked_lm import train_tokenizer
+from espnet_otreg.pretrained.masked_lm import pieces_to_text
 from espnet_otreg.tasks.asr import ASRTask
 
 BEAM = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.3}

@@ -87,7 +87,9 @@ def test_what_has_no_stock_twin_is_refused_with_the_command_that_packs_it(
     recipe, monkeypatch, part, name
 ):
     change(**{part: name})
-    told = rf"{CONFIG} has {part}: {name}, which .* `python3 -m espnet_otreg\.bin\.pack --asr_exp"
+    told = (
+        rf"{CONFIG} has {part}: {name}, which .* `python3 -m espnet_otreg\.stages\.pack --asr_exp"
+    )
     with pytest.raises(SystemExit, match=told):
         run_stage_14(monkeypatch)
     assert not Path("packed.zip").exists()

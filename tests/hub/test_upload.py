@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from espnet_otreg.bin import upload as command
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.facts import Facts
 from espnet_otreg.hub.upload import LOGIN, upload
+from espnet_otreg.stages import upload as command
 
 errors = pytest.importorskip("huggingface_hub.errors")
 

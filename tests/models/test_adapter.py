@@ -2,7 +2,7 @@
 
 import torch
 
-from espnet_otreg.models.adapter import TransferAdapter
+from espnet_otreg.models.transfer.adapter import TransferAdapter
 
 
 def test_the_way_back_is_added_with_its_scale():

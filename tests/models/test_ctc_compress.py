@@ -1,6 +1,6 @@
 import torch
 
-from espnet_otreg.models.ctc_compress import ctc_compress
+from espnet_otreg.models.slm.ctc_compress import ctc_compress
 
 X = torch.arange(1.0, 9.0).reshape(1, 8, 1)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.places import ctc_places
+from espnet_otreg.models.transfer.places import ctc_places
 
 
 def peaky(path: list[int], size: int = 5) -> torch.Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.slm_adapter import ConvAdapter, StackAdapter
+from espnet_otreg.models.slm.adapter import ConvAdapter, StackAdapter
 
 LENGTHS = torch.tensor([17, 10, 3, 1])
 

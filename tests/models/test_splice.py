@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet_otreg.models.splice import right_aligned, splice
+from espnet_otreg.models.slm.splice import right_aligned, splice
 
 
 def loop(parts, side):

@@ -10,10 +10,10 @@ from tiny_models import ENCODER, TOKENS, make_batch, run
 from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.language_model import LanguageModel
-from espnet_otreg.models.places import ctc_places
-from espnet_otreg.models.transfer import FEATURES
+from espnet_otreg.models.transfer.model import FEATURES
+from espnet_otreg.models.transfer.places import ctc_places
 from espnet_otreg.ot import align
+from espnet_otreg.pretrained.masked_lm import LanguageModel
 
 WIDTH = 12  # of the language model
 ADAPTER = {

@@ -125,7 +125,7 @@ class EndToEnd:
         trained = experiment(folder, "train_otreg_seed1")
         subprocess.run(
             [
-                *(sys.executable, "-m", "espnet_otreg.bin.export_stock"),
+                *(sys.executable, "-m", "espnet_otreg.stages.export_stock"),
                 *("--asr_exp", str(trained.relative_to(folder)), "--output", "exp/exported"),
             ],
             cwd=folder,

@@ -9,7 +9,7 @@ import yaml
 from tiny_llm import SENTENCES, save_llm
 from tiny_speech import save_encoder
 
-from espnet_otreg.models.causal_lm import load_tokenizer
+from espnet_otreg.pretrained.causal_lm import load_tokenizer
 from espnet_otreg.tasks.asr import ASRTask
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/slm"

@@ -101,7 +101,7 @@ def test_utterances_that_cannot_be_aligned_are_listed_and_ctc_is_the_truth_witho
     write_lines(crowded / "text", [f"{utt} {' '.join([text] * 9)}", *lines[1:]])
     output = folder / "exp/crowded"
     command = [
-        *(sys.executable, "-m", "espnet_otreg.bin.alignment", "--systems", str(trained)),
+        *(sys.executable, "-m", "espnet_otreg.stages.alignment", "--systems", str(trained)),
         *("--lm", str(next((folder.parent / "downloads").glob("mini-smoke-lm_????????")))),
         *("--sets", str(crowded), "--hop", "0.06"),
         *("--output", f"{output}.md", "--json", f"{output}.json"),
@@ -159,7 +159,7 @@ def test_an_exported_model_is_a_stock_model_with_our_postencoder_and_decodes_the
             ],
         ),
     ):
-        command = [sys.executable, "-m", f"espnet_otreg.bin.{module}", *map(str, options)]
+        command = [sys.executable, "-m", f"espnet_otreg.stages.{module}", *map(str, options)]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
     config = load(folder / "exp/exported/config.yaml")
     assert (config["model"], config["postencoder"]) == ("espnet", "transfer_adapter")

@@ -8,7 +8,7 @@ import re
 import pytest
 import soundfile
 
-from espnet_otreg.bin.report import main
+from espnet_otreg.stages.report import main
 
 
 def data_of(page):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from espnet_otreg.bin import compare, score
 from espnet_otreg.files import read_json
+from espnet_otreg.stages import compare, score
 
 TAG = "decode_x"
 REFERENCES = {"b_u": "Hello, world!", "a_u": "good morning to you", "c_u": "你好吗"}
@@ -97,7 +97,7 @@ def test_compare_writes_page_and_json_and_prints_the_table(experiments, capsys):
     assert "| stock  | exp/base   | not recorded | cpu          |" in page
     for fact in ("1:02:05", "./run.sh --seed 1", "- Device: cpu x2", "`basic`", "git ", "jiwer "):
         assert fact in page
-    assert "espnet_otreg.bin.compare --baseline exp/base" in page
+    assert "espnet_otreg.stages.compare --baseline exp/base" in page
 
 
 def test_systems_decoded_elsewhere_need_no_experiment(experiments, capsys):
@@ -177,7 +177,7 @@ def test_compare_without_a_test_set_is_a_usage_error(capsys):
 
 def test_commands_start_without_torch_and_espnet():
     code = (
-        "import sys, espnet_otreg.bin.score, espnet_otreg.bin.compare\n"
+        "import sys, espnet_otreg.stages.score, espnet_otreg.stages.compare\n"
         "print(sorted({'torch', 'espnet', 'espnet2'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espnet_otreg.bin import compare as command
 from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.comparison import MACRO
 from espnet_otreg.scoring.matrix import (
@@ -17,6 +16,7 @@ from espnet_otreg.scoring.matrix import (
 from espnet_otreg.scoring.results import SetName, compare, parse_external, parse_systems
 from espnet_otreg.scoring.tables import percent
 from espnet_otreg.scoring.wer import TOTAL
+from espnet_otreg.stages import compare as command
 
 TAG = "decode_x"
 SETS = [SetName("covost2_test", "in-domain"), SetName("fleurs_test", "cross-domain")]
@@ -76,7 +76,7 @@ def test_every_system_needs_its_training_corpus(matrix):
 
 
 def test_a_system_decoded_elsewhere_is_a_row_beside_experiments(experiments, tmp_path, capsys):
-    for name in ("covost2_test", "fleurs_test"):  # as bin.score leaves them
+    for name in ("covost2_test", "fleurs_test"):  # as stages.score leaves them
         place = tmp_path / "external/theirs" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "exp/ot_1" / TAG / name).rename(place)

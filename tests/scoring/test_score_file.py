@@ -41,5 +41,5 @@ def test_a_side_file_from_another_run_is_noticed(tmp_path):
 
 
 def test_a_missing_score_is_told_with_the_command_to_run(tmp_path):
-    with pytest.raises(UserError, match=r"espnet_otreg\.bin\.score .*--output"):
+    with pytest.raises(UserError, match=r"espnet_otreg\.stages\.score .*--output"):
         load_score(tmp_path / "score.json")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from espnet_otreg.bin import score as command
 from espnet_otreg.scoring.sensitivity import sensitivity, sensitivity_notes, sensitivity_table
 from espnet_otreg.scoring.wer import TOTAL, score, summarise
+from espnet_otreg.stages import score as command
 
 REFERENCES = {"a": "It's five o'clock.", "b": "Colour and flavour!", "c": "Ça va bien."}
 LANGUAGES = {"a": "en", "b": "en", "c": "fr"}

@@ -5,8 +5,8 @@ import json
 import pytest
 import sacrebleu
 
-from espnet_otreg.bin.translation import main
 from espnet_otreg.files import write_lines
+from espnet_otreg.stages.translation import main
 
 REFERENCES = [
     "the doctor always finds the guitar at the hotel",

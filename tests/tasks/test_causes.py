@@ -174,7 +174,7 @@ def test_under_torchrun_the_first_cause_is_said_once(corpus, tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc_per_node", "2", "-m", "espnet_otreg.bin.asr_train"),
+            *("--nproc_per_node", "2", "-m", "espnet_otreg.stages.asr_train"),
             *(*command, "--dist_backend", "gloo"),
         ],
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -1,0 +1,1 @@
+"""ESPnet's ASR model with the transport term."""

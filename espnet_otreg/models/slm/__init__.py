@@ -1,0 +1,1 @@
+"""A speech language model: frozen encoder, adapter, frozen language model."""

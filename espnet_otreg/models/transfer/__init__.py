@@ -1,0 +1,1 @@
+"""A CTC model taught by a masked language model through transport."""

@@ -1,0 +1,96 @@
+"""Picture a report in a headless Chromium: its head, its utterances, and a phone's view.
+
+With --gap, the panel of measures and the system's first plan are put beside them.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet_otreg.errors import UserError
+from espnet_otreg.stages import cli
+
+DESK, PHONE = {"width": 1240, "height": 900}, {"width": 390, "height": 820}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m espnet_otreg.stages.screenshots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("report", type=Path, help="page of stages/report")
+    parser.add_argument("--system", required=True, help="name of the one whose plan is shown")
+    parser.add_argument("--gap", type=Path, help="output of stages/gap, for panel.png and plan.png")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the PNGs")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Open the page and write what it looks like."""
+    args = get_parser().parse_args(cmd)
+    cli.run(lambda: _picture_all(args))
+
+
+def _picture_all(args: argparse.Namespace) -> None:
+    pictures = _picture(args.report, args.system, args.output)
+    if args.gap is not None:
+        pictures += _copy_drawn(args.gap, args.system, args.output)
+    for path in pictures:
+        print(path)
+
+
+def _copy_drawn(gap: Path, system: str, output: Path) -> list[Path]:
+    """Take what stages/gap drew for a paper as it is."""
+    from espnet_otreg.report.pictures import read_index
+
+    drawn = [entry for entry in read_index(gap)["pictures"] if entry["kind"] == "plan"]
+    plans = [entry["file"] for entry in drawn if entry["system"] == system]
+    if not plans:
+        names = ", ".join(sorted({entry["system"] for entry in drawn})) or "none"
+        raise UserError(f"{gap} has no plan of '{system}'; it has plans of: {names}")
+    sources = {"panel.png": gap / "panel.png", "plan.png": (gap / plans[0]).with_suffix(".png")}
+    for name, source in sources.items():
+        shutil.copyfile(source, output / name)
+    return [output / name for name in sources]
+
+
+def _picture(report: Path, system: str, output: Path) -> list[Path]:
+    from espnet_otreg.report.browser import launch_chromium
+
+    if not report.is_file():
+        raise UserError(f"{report} does not exist: make it by python -m espnet_otreg.stages.report")
+    output.mkdir(parents=True, exist_ok=True)
+    with launch_chromium() as chromium:
+        page = chromium.new_page(viewport=DESK)
+        page.goto(report.resolve().as_uri())
+        page.screenshot(path=output / "report.png")
+        page.set_viewport_size({**DESK, "height": 1190})  # the plans whole
+        _show_utterances(page, system)
+        page.screenshot(path=output / "utterances.png")
+        page = chromium.new_page(viewport=PHONE, device_scale_factor=2)
+        page.goto(report.resolve().as_uri())
+        _show_utterances(page, system)
+        page.locator("#list article").first.scroll_into_view_if_needed()
+        page.screenshot(path=output / "phone.png")
+    return [output / f"{name}.png" for name in ("report", "utterances", "phone")]
+
+
+def _show_utterances(page: Any, system: str) -> None:
+    """Go to the utterances, one with its alignment open where there is one."""
+    names = page.locator("#by-system option").all_inner_texts()
+    if system not in names:
+        raise UserError(f"the report has no system '{system}'; it has: {', '.join(names)}")
+    page.select_option("#by-system", label=system)
+    if page.locator("#by-error option[value=picture]").count():
+        page.select_option("#by-error", "picture")
+        page.locator("button.show").first.click()
+    page.evaluate("document.getElementById('utterances').scrollIntoView()")
+    page.wait_for_timeout(300)
+
+
+if __name__ == "__main__":
+    main()
