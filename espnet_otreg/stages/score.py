@@ -3,9 +3,9 @@
     python -m espnet_otreg.stages.score --ref DATA --hyp system.txt --output out/score.json
     python -m espnet_otreg.stages.score --ref DATA --hyp ours=text theirs=x.jsonl --normalisers all
 
-The first form scores one system under one normaliser, for stages.compare. The second scores the same
-hypotheses of one or more systems under several normalisers, to see what a rate owes to them and
-whether the order of the systems stays. Hypotheses are `utterance words` lines, .tsv or .csv with a
+The first form scores one system under one normaliser, for stages.compare. The second scores the
+same hypotheses of one or more systems under several normalisers, to see what a rate owes to them
+and whether the order of the systems stays. Hypotheses are `utterance words` lines, .tsv or .csv with a
 header, or .jsonl; of audio_filepath, audio, path or file the name without folder and ending counts
 as the utterance.
 """
