@@ -7,7 +7,8 @@ The first form scores one system under one normaliser, for stages.compare. The s
 same hypotheses of one or more systems under several normalisers, to see what a rate owes to them
 and whether the order of the systems stays. Hypotheses are `utterance words` lines, .tsv or .csv
 with a header, or .jsonl; of audio_filepath, audio, path or file the name without folder and ending
-counts as the utterance. """
+counts as the utterance.
+"""
 
 import argparse
 import logging
