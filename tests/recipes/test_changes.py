@@ -150,6 +150,16 @@ def test_other_languages_leave_what_was_made_of_these(finished):
     assert other != folder and other.name == folder.name
 
 
+def test_a_score_of_another_normaliser_is_not_taken_for_the_first_ones(tmp_path, monkeypatch):
+    recipe = Recipe(recipe_tools.copy_recipe("covost2_otreg", tmp_path))
+    monkeypatch.chdir(recipe.folder)
+    for normaliser in ("basic", "whisper_basic"):
+        recipe.finish("--seeds", "1", "--normaliser", normaliser)
+    found = recipe.would_run("--seeds", "1", "--normaliser", "basic")
+    assert kinds(found) == {"score", *TABLES}
+    assert found["score:init:covost2_test"] == "--normaliser: whisper_basic -> basic"
+
+
 def test_a_dropped_clip_is_dropped_in_folders_of_their_own(finished):
     kept = finished.graph("--seeds", "1").steps["train:init"].out
     dropped = finished.graph("--seeds", "1", "--overlap", "drop").steps["train:init"].out
@@ -208,6 +218,14 @@ def test_a_model_that_was_trained_to_other_weights_is_decoded_anew(finished):
         record.write_text(text)
     assert found["decode:train_otreg:seed1"] == f"{ARM} was made anew and is another"
     assert "decode:train:seed1" not in found and ARM not in found
+
+
+def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any(tmp_path, monkeypatch):
+    place = tmp_path / """it's a "folder" of mine"""
+    recipe = Recipe(recipe_tools.copy_recipe("covost2_otreg", place), "./run_transfer.sh")
+    monkeypatch.chdir(recipe.folder)
+    words = recipe.graph().steps["tokens"].words
+    assert words[words.index("--lm") + 1].startswith(f"{place}/egs2/downloads/mini-mini-lm_")
 
 
 @pytest.mark.parametrize("recipe", ["covost2_otreg", "fleurs_otreg"])
