@@ -189,9 +189,9 @@ class Engine:
             self._release(step)
             return False
         step.record.unlink(missing_ok=True)
-        for path, given in step.given.items():  # what it is told stays what it was
-            with writing(step.out / Path(path).name, "wb") as stream:
-                stream.write(given.content)
+        for path, content in step.copies.items():  # what it is told stays what it was
+            with writing(path, "wb") as stream:
+                stream.write(content)
         doing = "training in" if step.kind == "train" else f"{step.name}, to"
         log(f"stage {step.stage}: {doing} {step.out} ({reason})")
         return True

@@ -51,6 +51,14 @@ class Step:
         return self.out.parent / ".steps" / f"{self.out.name}.json"
 
     @property
+    def copies(self) -> dict[Path, bytes]:
+        """The YAML files that the command reads, with what they held."""
+        found = self.given.items()
+        return {
+            _copy(self.out, path): one.content for path, one in found if one.content is not None
+        }
+
+    @property
     def lock(self) -> Path:
         """What one run at a time holds."""
         return self.out.parent / ".steps" / f"{self.out.name}.lock"
@@ -96,8 +104,7 @@ def resolve(fields: Sequence[str], known: Mapping[str, Step], stamps: Stamps) ->
     def in_command(reference: str) -> str:
         if reference.startswith("^"):
             path = reference.lstrip("^")
-            own = reference[1:] in given and "%" in out
-            return str(place / Path(path).name) if own else path
+            return str(_copy(place, path)) if reference[1:] in given else path
         if reference in ("@out", "@up"):
             return str(place if reference == "@out" else place.parent)
         step = _step(reference, known, name)
@@ -121,9 +128,14 @@ def resolve(fields: Sequence[str], known: Mapping[str, Step], stamps: Stamps) ->
             "configs": {path: one.values for path, one in given.items()},
             "stamps": dict(_stamps(zones, stamps)),
         },
-        given=given if "%" in out else {},
+        given=given,
         digest_of="*.*.pth" if kind == "train" else "",
     )
+
+
+def _copy(out: Path, path: str) -> Path:
+    """Where a step finds the YAML as it was when the folder was named after it."""
+    return out.parent / ".steps" / f"{out.name}.{Path(path).name}"
 
 
 def _zones(words: Sequence[str]) -> dict[str, list[str]]:
