@@ -108,8 +108,8 @@ def page(report: Report, folder: Path) -> list[str]:
             markdown(difference_table(report.sure)),
         ]
     for name, alternative in (("panel", "gap measures"), ("training", "solver during training")):
-        if (folder / f"{name}.svg").is_file():
-            lines += ["", f"![{alternative}]({name}.svg)"]
+        if (folder / f"{name}.png").is_file():
+            lines += ["", f"![{alternative}]({name}.png)"]
     lines += ["", "## Spaces", "", *map(_space_line, report.spaces)]
     lines += ["", f"Left out: {sum(map(len, report.left_out.values()))} utterances."]
     lines += [f"- {utt}: {why}" for bad in report.left_out.values() for utt, why in bad.items()]

@@ -40,7 +40,22 @@ def _picture_all(args: argparse.Namespace) -> None:
     if args.gap is not None:
         pictures += _copy_drawn(args.gap, args.system, args.output)
     for path in pictures:
+        shrink(path)
         print(path)
+
+
+def shrink(path: Path) -> None:
+    """Write a PNG again with at most 256 colours, a third of its size: git keeps every version."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        whole = picture.convert("RGBA")
+    flat = Image.new("RGBA", whole.size, "white")
+    flat.alpha_composite(whole)
+    few = flat.convert("RGB").quantize(
+        256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
+    few.save(path, optimize=True)
 
 
 def _copy_drawn(gap: Path, system: str, output: Path) -> list[Path]:

@@ -99,6 +99,7 @@ def test_utterances_add_up_to_the_set_and_who_is_left_out_is_told(measured):
     assert told["rows"][0]["values"]["silence_at_anchor"] is None  # forced times are no truth
     page = (output / "GAP.md").read_text()
     assert "7 of 8 utterances" in page and "CTC-forced token times" in page and "u6" in page
+    assert "](panel.png)" in page and "](training.png)" in page  # small enough to be kept in git
 
 
 def test_every_picture_in_the_index_is_there_twice(measured):
