@@ -89,7 +89,7 @@ class Run:
 
     def until(self, kill: Kill, order: dict[str, int]) -> str | None:
         """Wait for a kill's moment and say what was running; None if the end came before."""
-        known: dict[Path, set[tuple[str, int, int]]] = {}
+        known: dict[Path, set[tuple[str, int]]] = {}
         writes, counted = 0, 0.0
         while self._process.poll() is None:
             self._look()
@@ -144,8 +144,8 @@ def trains(step: Begun) -> bool:
     return ": training in " in step.name
 
 
-def _checkpoints(folder: Path) -> set[tuple[str, int, int]]:
-    """Tell the files of models by name and content: what is new was written just now."""
+def _checkpoints(folder: Path) -> set[tuple[str, int]]:
+    """Tell the files of models: one is new when it is begun, and again when it gets its name."""
     found = set()
     for entry in os.scandir(folder) if folder.is_dir() else ():
         if ".pth" in entry.name:
@@ -153,7 +153,7 @@ def _checkpoints(folder: Path) -> set[tuple[str, int, int]]:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # moved meanwhile
                 continue
-            found.add((entry.name, status.st_ino, status.st_mtime_ns))
+            found.add((entry.name, status.st_ino))
     return found
 
 

@@ -33,7 +33,7 @@ import torch
 from killed_run import OPTIONS, RECIPE, Kill, Run, copy_recipe, processes, trains
 
 SERIES = 7  # kills from one empty folder on, at most
-WRITES = 9  # an aimed kill waits for at most so many new files of checkpoints
+WRITES = 12  # an aimed kill waits for at most so many new files of checkpoints
 # Keys of results that tell of the run and its machine
 OF_THE_RUN = {"made", "provenance", "run", "timings"}
 OF_THE_RUN_ALONE = ("run.json", "timing.json", "model.json")
