@@ -1,8 +1,10 @@
 """Files that appear whole or not at all, Kaldi's `name value` tables, and standard output."""
 
+import glob
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +52,24 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:  # Ctrl-C too must not leave the temporary file behind
         beside.unlink(missing_ok=True)
         raise
+
+
+def remove_half_written(output: Path, *further: Path) -> None:
+    """Remove what a killed command was writing: in `output`, beside it, beside `further` files.
+
+    To be called by who owns `output`: nobody else may be writing there.
+    """
+    names = [(output, output.stem), *((path, path.name) for path in further)]
+    left = [
+        found for path, name in names for found in path.parent.glob(f".{glob.escape(name)}*.tmp")
+    ]
+    if output.is_dir():
+        left += output.rglob(".*.tmp")
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

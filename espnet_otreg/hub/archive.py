@@ -51,7 +51,9 @@ def write_pack(folder: Path, output: Path) -> None:
     further = [name for name in names if name not in (CONFIG, model)]
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".packing-") as beside:
+    with tempfile.TemporaryDirectory(
+        dir=output.parent, prefix=f".{output.stem}.", suffix=".tmp"
+    ) as beside:
         made = Path(beside).resolve() / f"pack{suffix}"
         # pack() names members relative to the current folder, and lists them on stdout
         with contextlib.chdir(folder), contextlib.redirect_stdout(None):

@@ -49,8 +49,9 @@ def refuse_strangers(output: Path, made_of: Mapping[str, Any], model: str, what:
 
     `what` says what the model is.
     """
-    if not output.exists() or not any(output.iterdir()):
-        return
+    found = output.iterdir() if output.exists() else ()
+    if all(path.name.startswith(".") and path.suffix == ".tmp" for path in found):
+        return  # a kill leaves what was being written
     if not (output / _STARTED).is_file():
         raise UserError(
             f"{output} is not empty and does not say what it was made of: choose another "

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.files import write_json, writing
+from espnet_otreg.files import remove_half_written, write_json, writing
 from espnet_otreg.recipe.graph import RUN, Graph, Remark, read_graph
 from espnet_otreg.recipe.launch import Launcher, Machine, Running
 from espnet_otreg.recipe.step import Step
@@ -189,6 +189,8 @@ class Engine:
             self._release(step)
             return False
         step.record.unlink(missing_ok=True)
+        beside = [path for path in map(Path, step.words) if path.parent == step.out.parent]
+        remove_half_written(step.out, step.record, *(path for path in beside if path.suffix))
         for path, content in step.copies.items():  # what it is told stays what it was
             with writing(path, "wb") as stream:
                 stream.write(content)

@@ -117,6 +117,8 @@ def decode_sets(args: argparse.Namespace) -> None:
     folders = [_prepare(work, i, part) for i, part in enumerate(parts)]
     for folder in folders:
         if not _finished(folder):
+            for name in (*TABLES, SECONDS_TABLE):
+                (folder / "1best_recog" / name).unlink(missing_ok=True)
             given = FRAMES if args.features else RECORDINGS
             write_conditions(folder, "cuda" if args.ngpu else "cpu", len(folders), given)
     _run_all([_command(args, work, folder) for folder in folders], folders, len(audio))
@@ -202,12 +204,16 @@ def _run_all(commands: list[list[str]], folders: list[Path], total: int) -> None
 
 
 def _finished(folder: Path) -> bool:
-    return _decoded(folder) == len((folder / "keys").read_text().split())
+    """Tell whether no table lacks a line: a kill may have cut those of a beam search short."""
+    wanted = len((folder / "keys").read_text().split())
+    tables = [name for name in TABLES if (folder / "1best_recog" / name).exists()]
+    return "text" in tables and all(_decoded(folder, name) == wanted for name in tables)
 
 
-def _decoded(folder: Path) -> int:
-    result = folder / "1best_recog" / "text"
-    return len(result.read_text(encoding="utf-8").splitlines()) if result.exists() else 0
+def _decoded(folder: Path, table: str = "text") -> int:
+    """Count whole lines."""
+    path = folder / "1best_recog" / table
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _show_progress(folders: list[Path], total: int, end: str = "\r") -> None:

@@ -232,6 +232,28 @@ def test_what_may_fail_stops_nobody(capfd):
     assert made.steps["b"].out.is_dir()
 
 
+def test_what_a_killed_command_was_writing_is_removed_before_the_next_try():
+    steps = [
+        step("a"),
+        step("b", "--text", "x", out="made/page.json"),
+        step("c", "--text", "@up/TABLE.md", out="made/c_%/table.json"),
+    ]
+    a, b, c = graph(*steps).steps.values()
+    left = [
+        *(a.out / ".text.7.tmp", a.out / "deep/.audio.flac.7.tmp"),
+        *(a.record.with_name(f".{a.record.name}.7.tmp"), a.out.with_name(f".{a.out.name}.7.tmp")),
+        *(b.out.with_name(".page.json.7.tmp"), b.out.with_name(".page.per_utt.tsv.7.tmp")),
+        *(c.out.with_name(".TABLE.md.7.tmp"), b.out.with_name(".page.zip.7.tmp") / "half"),
+    ]
+    others = b.out.with_name(".others.json.7.tmp")  # may be being written
+    for path in (*left, others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("hal")
+    run(*steps)
+    assert [path for path in Path("made").rglob(".*.tmp") if path.is_file()] == [others]
+    assert [path.name for path in a.out.iterdir() if path.is_file()] == ["text"]
+
+
 def test_a_link_shows_what_the_last_run_used():
     for text in ("x", "y"):
         made = run(step("a", "--text", text, out="data/%/set"))

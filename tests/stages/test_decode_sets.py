@@ -151,3 +151,16 @@ def test_parts_of_an_unknown_model_are_decoded_anew(recipe):
     Path("out/parts/model.json").unlink()
     recipe()
     assert calls() == "001122"
+
+
+@pytest.mark.parametrize("table", ["text", "token"])
+def test_a_part_whose_last_line_was_cut_by_a_kill_is_decoded_again(recipe, table):
+    recipe()
+    whole = read_table(Path("out/a_test/text"))
+    for number in range(3):
+        text = Path(f"out/parts/{number}/1best_recog/text")
+        text.with_name(table).write_text(text.read_text()[: -2 if number == 1 else None])
+    Path("out/parts/calls").unlink()
+    recipe()
+    assert calls() == "1"
+    assert read_table(Path("out/a_test/text")) == whole

@@ -201,3 +201,10 @@ def test_features_beyond_half_precision_are_refused(lm, pieces, tmp_path, monkey
 def test_options_out_of_range_are_told(lm, pieces, tmp_path, option, value, message):
     with pytest.raises(SystemExit, match=message):
         features(lm, pieces, tmp_path / "cache", option, value)
+
+
+def test_what_a_killed_run_was_writing_keeps_nobody_out(lm, pieces, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/.started.json.7.tmp").write_text('{"l')
+    features(lm, pieces, tmp_path / "cache")
+    assert (tmp_path / "cache/features.json").is_file()
