@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A CTC model taught by a masked language model through optimal transport (arXiv 2509.05609), and
 # how well each alignment finds the words. On mini corpora whose clips hold more and more that is no
-# speech: pauses, noise, music. AISHELL=/data/aishell ./run_transfer.sh is the published setting.
+# speech: pauses, noise, music. AISHELL=/data/aishell ./run_transfer.sh is on AISHELL-1, near the
+# published setting: docs/TRANSFER.md says what differs.
 set -euo pipefail
 
 real=(
