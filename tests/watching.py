@@ -17,7 +17,9 @@ _seen: list[tuple[str, Any]] | None = None  # None: nobody is watching
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _seen is None:
         return
-    if event == "open" and isinstance(args[0], str | bytes):
+    if event == "open" and isinstance(args[0], bool | float):
+        _seen.append((event, repr(args[0])))  # no name, and no number that Python gave
+    elif event == "open" and isinstance(args[0], str | bytes):
         _seen.append((event, os.path.abspath(os.fsdecode(args[0]))))
     elif event == "import":
         _seen.append((event, args[0].split(".")[0]))

@@ -157,6 +157,8 @@ def _check_parts(
             isinstance(k, str) for k in options or ()
         ):
             raise UserError(f"{where}: {key} must be a mapping of options, got {_short(options)}")
+    if not isinstance(config.get("token_list"), list | str | None):
+        raise UserError(f"{where}: token_list must be a list, got {_short(config['token_list'])}")
     if config.get("use_adapter"):
         _refuse(where, "use_adapter", config["use_adapter"], (False,))
 

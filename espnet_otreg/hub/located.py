@@ -83,3 +83,6 @@ def _named(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
             continue  # a model's name
         if isinstance(value, str) and value not in ("", "none"):
             yield options, key
+        elif not isinstance(value, str | None) and key != "token_list":
+            # a number would be opened as the file that has this number in the process
+            raise UserError(f"{key} in the configuration is {value!r}, which names no file")

@@ -1,10 +1,12 @@
 import logging
+import os
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
+from hostile_packs import edit
 
 import espnet_otreg
 from espnet_otreg.errors import UserError
@@ -112,6 +114,14 @@ def test_a_broken_meta_yaml_is_told(folder, content, told):
     (folder / "meta.yaml").write_text(content)
     with pytest.raises(UserError, match=told), opened(folder):
         pass
+
+
+@pytest.mark.parametrize("key", ["bpemodel", "normalize_conf__stats_file", "token_list"])
+def test_a_number_is_not_opened_as_the_file_that_has_it_in_this_process(folder, key):
+    edit(folder / "config.yaml", **{key: 1})
+    with pytest.raises(UserError, match=r"names no file|must be a list"), opened(folder):
+        pass
+    os.fstat(1)
 
 
 def test_a_folder_where_a_configuration_is_needed_is_told_in_one_line(folder):
