@@ -1,6 +1,7 @@
 """What this machine, or the job that runs here, has to compute with; and where machines meet."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -67,8 +68,14 @@ def meeting(num_nodes: int, environment: Mapping[str, str] = os.environ) -> Meet
 
 
 def _first_host(environment: Mapping[str, str]) -> str:
-    nodes = environment["SLURM_STEP_NODELIST"]
-    done = subprocess.run(
-        ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()[0]
+    """Return the address by which SLURM itself reaches the step's first node."""
+    first = _scontrol("hostnames", environment["SLURM_STEP_NODELIST"]).split()[0]
+    found = re.search(r"NodeAddr=(\S+)", _scontrol("node", first))
+    return found[1] if found else first
+
+
+def _scontrol(*words: str) -> str:
+    done = subprocess.run(["scontrol", "show", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"scontrol show {' '.join(words)} fails: {done.stderr.strip()}")
+    return done.stdout

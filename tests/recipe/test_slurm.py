@@ -144,7 +144,7 @@ WORKER = """Traceback (most recent call last):
     raise RuntimeError(message)
 RuntimeError: PytorchStreamReader failed reading zip archive
 """.splitlines()
-LAUNCHER = """E1128 torch/distributed/elastic/multiprocessing/api.py: failed (exitcode: 1) local_rank: 0
+LAUNCHER = """E1128 torch/distributed/elastic/multiprocessing/api.py: failed (exitcode: 1)
 Traceback (most recent call last):
   File "/x/run.py", line 9, in <module>
     main()
