@@ -7,10 +7,11 @@ and a * stands for the name of a set.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared import AUTO, CORPORA
 from espnet_otreg.recipe.machine import cores, gpus
 
-QUEUED_CORES = 4  # of a queued job, unless cmd.sh has slurm_cpus
+JOBS_CORES = "%cores"  # as many as a queued job finds
 MINI = {"base": "read covost2 fleurs", "graded": "graded0 graded1 graded2"}
 OWN_FOLDER = ("broad", "librispeech", "commonvoice")  # mini corpora that are made apart
 
@@ -32,28 +33,36 @@ def derive(values: Values, environment: Mapping[str, str]) -> Derived:
 
 
 def _machine(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
-    """Fill in what `auto` stands for; in a queue, the job counts its GPUs itself."""
+    """Fill in what `auto` stands for; in a queue, jobs count for themselves."""
     queued = environment.get("cmd_backend", "local") != "local"
-    number = int(environment.get("slurm_cpus") or QUEUED_CORES) if queued else cores()
+    number = cores()
     found = values["ngpu"]
     if found == AUTO and not queued:
         found = str(gpus())
     at_once = values["train_nj"]
     if at_once == AUTO:
-        at_once = "2" if found == "0" and number > 1 and not queued else "1"
+        at_once = "2" if found == "0" and number > 1 and values["num_nodes"] == "1" else "1"
         if queued:
             at_once = "1000"  # the queue decides
-    each = number if queued else -(-number // int(at_once))
+    if values["num_nodes"] != "1" and at_once != "1" and not queued:
+        raise UserError(
+            f"--num_nodes {values['num_nodes']} --train_nj {at_once}: without a queue, machines "
+            "train one model at a time; set --train_nj 1"
+        )
+    each = -(-number // int(at_once))
+    counts = {"inference_nj": str(number), "cores": str(number), "cores_each": str(each)}
+    if queued:
+        counts = dict.fromkeys(counts, JOBS_CORES)
+    if values["inference_nj"] != AUTO:
+        counts["inference_nj"] = values["inference_nj"]
     return {
         "ngpu": found,
         "train_nj": at_once,
         "nj": str(cores()) if values["nj"] == AUTO else values["nj"],
-        "inference_nj": str(number) if values["inference_nj"] == AUTO else values["inference_nj"],
         "gpu_inference": {AUTO: "false" if found == "0" else "true"}.get(
             values["gpu_inference"], values["gpu_inference"]
         ),
-        "cores": str(number),
-        "cores_each": str(max(1, each)),
+        **counts,
     }
 
 

@@ -19,7 +19,11 @@ from types import FrameType
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import remove_half_written, write_json, writing
 from espnet_otreg.recipe.graph import RUN, Graph, Remark, read_graph
-from espnet_otreg.recipe.launch import Launcher, Machine, Running
+from espnet_otreg.recipe.launch import Launcher
+from espnet_otreg.recipe.machine import Machine
+from espnet_otreg.recipe.nodes import follow, is_further, place
+from espnet_otreg.recipe.running import Running, die_with_parent
+from espnet_otreg.recipe.running import say as log
 from espnet_otreg.recipe.step import Step
 
 INTERRUPTED = "interrupted: finished work is kept, the same command goes on from there"
@@ -88,34 +92,29 @@ def _print_plan(graph: Graph, args: argparse.Namespace) -> None:
     print(f"{would} of {len(planned)} steps would run")
 
 
-def log(text: str) -> None:
-    """Say something on stderr, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
 class Engine:
     """Runs the steps of some stages."""
 
     def __init__(self, graph: Graph, args: argparse.Namespace) -> None:
         self.graph, self.args = graph, args
         self.stages = (args.stage, args.stop_stage)
-        self.launcher = Launcher(Machine(args.ngpu, args.gpu_inference == "true", args.num_nodes))
+        machine = Machine(args.ngpu, args.gpu_inference == "true", args.num_nodes)
+        self.launcher = Launcher(machine, place(args.expdir))
         self.locks: dict[str, int] = {}
 
     def run(self) -> None:
         """Run what is not done; trainings side by side."""
         entries = list(self.graph.in_stages(*self.stages))
         _on_signals()
+        if is_further(self.launcher.machine, self.launcher.queued):
+            return follow(self.launcher.together)
         try:
             while entries:
                 entry = entries.pop(0)
                 if isinstance(entry, Remark):
                     log(f"stage {entry.stage}: {entry.text}")
-                elif entry.kind == "train":
-                    group = [entry]
-                    while entries and getattr(entries[0], "kind", "") == "train":
-                        group.append(entries.pop(0))  # type: ignore[arg-type]
-                    self._trainings(group)
+                elif self.launcher.side_by_side(entry.kind):
+                    self._side_by_side([entry, *_alike(entries, entry.kind)])
                 elif entry.kind == "optional":
                     self._optional(entry)
                 else:
@@ -132,8 +131,9 @@ class Engine:
             if begun:
                 self._finish(step, self.launcher.start(step))
 
-    def _trainings(self, waiting: list[Step]) -> None:
-        """Run trainings, so many at a time, each once what it starts from is there."""
+    def _side_by_side(self, waiting: list[Step]) -> None:
+        """Run steps, so many at a time, each once what it starts from is there."""
+        what = "training" if waiting[0].kind == "train" else "job"
         running: list[tuple[Step, Running]] = []
         failed: list[str] = []
         while waiting or running:
@@ -156,7 +156,7 @@ class Engine:
                         failed.append(step.name)
                     self._release(step)
             if failed and not running:
-                raise UserError(f"a training failed (see above): {', '.join(failed)}")
+                raise UserError(f"a {what} failed (see above): {', '.join(failed)}")
             time.sleep(0.2 if running else 0)
 
     def _optional(self, step: Step) -> None:
@@ -251,6 +251,13 @@ class Engine:
             os.close(handle)
 
 
+def _alike(entries: list[Step | Remark], kind: str) -> Iterator[Step]:
+    """Take the steps of a kind that come next."""
+    while entries and isinstance(first := entries[0], Step) and first.kind == kind:
+        yield first
+        del entries[0]
+
+
 def _link(step: Step) -> None:
     """Let a/b show what this run used of a/KEY/b."""
     link = step.link
@@ -278,8 +285,6 @@ def _on_signals() -> None:
 
 def _die_with_caller() -> None:
     """End with the script that called otreg.sh for one of several passes."""
-    from espnet_otreg.recipe.launch import die_with_parent
-
     if os.environ.get("OTREG_CALLER") == str(os.getppid()):
         die_with_parent(signal.SIGTERM)
 

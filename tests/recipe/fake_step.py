@@ -14,12 +14,15 @@ parser.add_argument("--text", default="")
 parser.add_argument("--fail_if", type=Path)
 parser.add_argument("--wait_for", type=Path)
 parser.add_argument("--ngpu")
+parser.add_argument("--exit", type=int, default=0)
 parser.add_argument("--started", type=Path)
 args = parser.parse_args()
 if args.started:
     args.started.touch()
 while args.wait_for and not args.wait_for.exists():
     time.sleep(0.02)
+if args.exit:
+    sys.exit(args.exit)
 if args.fail_if and args.fail_if.exists():
     sys.exit("error: told to fail")
 args.output.mkdir(parents=True, exist_ok=True)

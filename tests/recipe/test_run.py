@@ -1,20 +1,17 @@
 """The engine runs what is not done, once, whole, and says the truth about it."""
 
-import argparse
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json
-from espnet_otreg.recipe.graph import Graph
 from espnet_otreg.recipe.run import Engine
-from espnet_otreg.recipe.stamps import Stamps
 
 
 @pytest.fixture(autouse=True)
@@ -27,39 +24,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def declared(*steps: list[str]) -> bytes:
-    """Write steps as the shell does."""
-    words = [word for step in steps for word in (str(len(step)), *step)]
-    return "".join(f"{word}\0" for word in words).encode()
-
-
-def step(name, *words, out="", kind="step", stage=1):
-    return [
-        kind,
-        str(stage),
-        name,
-        out or f"made/{name}_%",
-        "fake_step",
-        *words,
-        "--output",
-        "@out",
-    ]
-
-
-def graph(*steps) -> Graph:
-    return Graph(declared(*steps), Stamps(Path("stamps.json")))
-
-
 def run(*steps, **options):
     """Run steps; returns the graph."""
     whole = graph(*steps)
     Engine(whole, arguments(**options)).run()
     return whole
-
-
-def arguments(**options):
-    default = {"stage": 0, "stop_stage": 15, "ngpu": "0", "gpu_inference": "false"}
-    return argparse.Namespace(**{**default, "num_nodes": 1, "train_nj": 1, **options})
 
 
 def test_a_step_reads_what_another_made_and_runs_once(capfd):
@@ -146,25 +115,6 @@ def test_trainings_run_side_by_side_after_what_they_start_from():
     until(lambda: Path("one.on").exists() and Path("two.on").exists())
     Path("go").touch()
     assert child.wait(60) == 0
-
-
-PROGRAM = """
-import argparse, sys
-from pathlib import Path
-from espnet_otreg.recipe.graph import Graph
-from espnet_otreg.recipe.run import Engine
-from espnet_otreg.recipe.stamps import Stamps
-args = argparse.Namespace(stage=0, stop_stage=15, ngpu="0", gpu_inference="false", num_nodes=1,
-                          train_nj=int(sys.argv[1]))
-Engine(Graph(sys.stdin.buffer.read(), Stamps(Path("stamps.json"))), args).run()
-"""
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @pytest.fixture
