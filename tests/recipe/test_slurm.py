@@ -150,7 +150,7 @@ Traceback (most recent call last):
     main()
 torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
 ============================================================
-espnet_otreg.bin.asr_train FAILED
+espnet_otreg.stages.asr_train FAILED
 ============================================================
 srun: error: node1: task 0: Exited with exit code 1""".splitlines()
 
