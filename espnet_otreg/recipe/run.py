@@ -51,6 +51,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     try:
         graph = read_graph(args.graph, args.expdir / ".stamps.json")
         args.graph.unlink()  # the shell's, made for this run
+        graph.stamps.save()
         if args.show:
             print(_shown(graph, args.show))
         elif args.plan != "false":

@@ -15,8 +15,9 @@ from espnet_otreg.files import infinite_to_text, write_lines
 from espnet_otreg.yaml_files import parse_yaml
 
 LARGE = 1 << 20  # bytes from which on a hash is worth keeping
-AUDIO = {".flac", ".wav", ".mp3", ".opus", ".ogg", ".npy"}  # known by name and size alone
-TABLES = {".tsv", ".txt", ".csv", ".json", ".jsonl", ".gz", ".tgz", ".tar"}  # of a corpus
+ARCHIVES = {".gz", ".tgz", ".tar"}
+AUDIO = {".flac", ".wav", ".mp3", ".opus", ".ogg", ".npy", *ARCHIVES}  # known by name and size
+TABLES = {".tsv", ".txt", ".csv", ".json", ".jsonl", *ARCHIVES}  # of a corpus
 _ABOVE_KEY = re.compile(r'[^\s"]*/(?=[0-9a-f]{8}/)')  # where recordings lie is not what they are
 CORPUS_DEPTH = 4  # levels of folders in which a corpus keeps its tables
 
