@@ -174,6 +174,8 @@ def _training(values: Values) -> Derived:
         words += ["--encoder_conf", f"{named}=^{values['speech_encoder']}"]
         words += ["--decoder_conf", f"model={tokens['lm']}"]
     return {
+        # an encoder that comes trained knows how it wants its input
+        "feats_normalize": "none" if slm else values["feats_normalize"],
         "model_words": words,
         "reads_init": _reads(init, sources),
         "reads_train": _reads(train, sources),

@@ -196,6 +196,11 @@ def _check_together(values: Mapping[str, str]) -> None:
             "--language_model mini knows the mini corpora alone: give a folder or hub name of a "
             "language model for your data"
         )
+    if slm and values["feats_normalize"] == "global_mvn":
+        raise UserError(
+            "--feats_normalize global_mvn means nothing for --token_type slm: its encoder comes "
+            "trained and normalises as it was trained"
+        )
     if slm and not values["speech_encoder"]:
         raise UserError("--token_type slm needs --speech_encoder, a folder or hub name")
     if values["inference_method"] == "beam" and not values["inference_config"] and systems:

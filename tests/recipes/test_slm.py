@@ -172,6 +172,13 @@ def test_all_arms_start_from_one_checkpoint_with_the_same_data(finished):
     assert all("train:init" in record["read"] for record in records)
 
 
+def test_the_encoders_frames_are_read_as_they_are(finished):
+    folder, _ = finished
+    for arm in ("stage1", *ARMS, "stock"):
+        (path,) = folder.glob(f"exp/asr_{arm}_*/config.yaml")
+        assert load(path)["normalize"] is None
+
+
 def test_checkpoints_hold_no_base_model(finished):
     folder, _ = finished
     (path,) = folder.glob("exp/asr_otreg_seed1_*")
