@@ -54,6 +54,7 @@ def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, s
     values["init_corpora"] = values["init_corpora"] or values["train_corpora"]
     values["results"] = values["results"] or values["expdir"]
     _check_together(values)
+    _check_models(values)
     return values
 
 
@@ -186,9 +187,23 @@ def _check_together(values: Mapping[str, str]) -> None:
                 f"{what}: {twice[0]} is there twice; systems and their folders are called by it, "
                 "so rename one"
             )
+    if values["inference_method"] == "beam" and not values["inference_config"] and systems:
+        raise UserError("--inference_method beam needs --inference_config, a decoding YAML")
+    if values["pack_seed"] and values["pack_seed"] not in values["seeds"].split():
+        raise UserError(f"{given('pack_seed')} is none of --seeds ({values['seeds']})")
+    for config in values["pack_systems"].split():
+        if config not in (*systems, "all"):
+            raise UserError(
+                f"--pack_systems: {config} is none of --asr_config ({values['asr_config']})"
+            )
+
+
+def _check_models(values: Mapping[str, str]) -> None:
+    """Refuse pretrained models that are not named, or of which more is asked than they have."""
+    slm = values["token_type"] == "slm"
     if values["token_type"] in ("lm", "slm") and not values["language_model"]:
         raise UserError(
-            f"{given('token_type')} needs --language_model, a folder or hub name"
+            f"--token_type {values['token_type']} needs --language_model, a folder or hub name"
             + ("" if values["mini"] == "false" else ", or mini")
         )
     if values["language_model"] == "mini" and values["mini"] == "false":
@@ -203,15 +218,6 @@ def _check_together(values: Mapping[str, str]) -> None:
         )
     if slm and not values["speech_encoder"]:
         raise UserError("--token_type slm needs --speech_encoder, a folder or hub name")
-    if values["inference_method"] == "beam" and not values["inference_config"] and systems:
-        raise UserError("--inference_method beam needs --inference_config, a decoding YAML")
-    if values["pack_seed"] and values["pack_seed"] not in values["seeds"].split():
-        raise UserError(f"{given('pack_seed')} is none of --seeds ({values['seeds']})")
-    for config in values["pack_systems"].split():
-        if config not in (*systems, "all"):
-            raise UserError(
-                f"--pack_systems: {config} is none of --asr_config ({values['asr_config']})"
-            )
 
 
 def assignments(values: Mapping[str, str | list[str]]) -> str:
