@@ -54,6 +54,9 @@ def main(cmd: Sequence[str] | None = None) -> None:
         sys.exit(f"error: --aimed {args.aimed}: expected 0 to --kills {args.kills}")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     chance = random.Random(args.seed)
+    print(
+        "| script | kill | aimed at | what was running | status of the rerun |\n|---|---|---|---|---|"
+    )
     spent: list[Kill] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kills") as temporary:
