@@ -54,6 +54,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
         sys.exit(f"error: --aimed {args.aimed}: expected 0 to --kills {args.kills}")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     chance = random.Random(args.seed)
+    print("| script | kill | aimed at | what was running | status of the rerun |")
+    print("|---|---|---|---|---|")
     spent: list[Kill] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kills") as temporary:
@@ -185,13 +187,15 @@ def _is_result(path: Path) -> bool:
     return path.name not in OF_THE_RUN_ALONE and not {".steps", ".stamps.json"} & set(path.parts)
 
 
-def _weights(path: Path) -> dict[str, tuple[torch.dtype, bytes]]:
+def _weights(path: Path) -> dict[str, Any]:
     """Read a model as bytes; of a resume point it matters whether it is there."""
     if path.name.startswith("checkpoint"):
         return {}
     states = torch.load(path, map_location="cpu", weights_only=True)
     return {
-        name: (value.dtype, value.contiguous().view(torch.uint8).numpy().tobytes())
+        name: (value.dtype, value.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+        if isinstance(value, torch.Tensor)
+        else value
         for name, value in states.items()
     }
 

@@ -21,6 +21,7 @@ from typing import Any
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table, write_json, write_lines
 from espnet_otreg.pretrained.feature_cache import features_of
+from espnet_otreg.recipe.running import die_with_parent
 from espnet_otreg.scoring.timing import (
     FRAMES,
     RECORDINGS,
@@ -186,7 +187,11 @@ def _run_all(commands: list[list[str]], folders: list[Path], total: int) -> None
                 continue
             with open(folder / "log", "w", encoding="utf-8") as log:
                 running[folder] = subprocess.Popen(
-                    command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                    command,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    preexec_fn=die_with_parent,  # or a second run would decode beside it
                 )
         while any(process.poll() is None for process in running.values()):
             _show_progress(folders, total)

@@ -1,7 +1,10 @@
 """Stage 12's splitting, resuming and merging, with a decoder that echoes the utterance's name."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +167,29 @@ def test_a_part_whose_last_line_was_cut_by_a_kill_is_decoded_again(recipe, table
     recipe()
     assert calls() == "1"
     assert read_table(Path("out/a_test/text")) == whole
+
+
+SLOW = """
+import sys
+from espnet_otreg.bin import decode_sets
+waits = "import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(600)"
+decode_sets._command = lambda args, work, folder: [sys.executable, "-c", waits]
+decode_sets.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_when_the_command_ends_its_decoders_end(recipe, number):
+    words = ["--asr_exp", "exp", "--model_file", "model.pth", "--method", "ctc_greedy"]
+    words += ["--nj", "1", "--sets", "a_test", "--output", "out"]
+    process = subprocess.Popen([sys.executable, "-c", SLOW, *words], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not (found := list(Path().glob("*.pid"))):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.wait()
+    status = Path("/proc", found[0].stem, "stat")
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end, "the decoder goes on"
+        time.sleep(0.02)
