@@ -171,7 +171,7 @@ def test_a_part_whose_last_line_was_cut_by_a_kill_is_decoded_again(recipe, table
 
 SLOW = """
 import sys
-from espnet_otreg.bin import decode_sets
+from espnet_otreg.stages import decode_sets
 waits = "import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(600)"
 decode_sets._command = lambda args, work, folder: [sys.executable, "-c", waits]
 decode_sets.main(sys.argv[1:])
