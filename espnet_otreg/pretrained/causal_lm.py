@@ -25,13 +25,14 @@ from espnet_otreg.pretrained.masked_lm import import_transformers, load, resolve
 
 @dataclass(frozen=True)
 class CausalLMConf:
-    """A pretrained causal language model, as it is or with LoRA."""
+    """A pretrained causal language model: as it is, with LoRA, or trained whole."""
 
     model: str = required("folder or hub name; any that transformers.AutoModelForCausalLM opens")
     dtype: str = option("float32", "of the weights", choices=tuple(DTYPES))
     lora_conf: dict | None = option(
         None, "of peft.LoraConfig, such as {r: 16, target_modules: [q_proj, v_proj]}"
     )
+    trainable: bool = option(False, "train all its weights; checkpoints then hold them")
     attn_implementation: str | None = option(
         None, "passed on to transformers, such as sdpa or flash_attention_2"
     )
@@ -40,6 +41,8 @@ class CausalLMConf:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.trainable and self.lora_conf:
+            raise UserError("decoder_conf: expected lora_conf or trainable: true, got both")
 
 
 class CausalLM(KeepsDtype, AbsDecoder):
@@ -65,7 +68,7 @@ class CausalLM(KeepsDtype, AbsDecoder):
             trust_remote_code=conf.trust_remote_code,
             **({} if attention is None else {"attn_implementation": attention}),
         )
-        self.prepare(network, conf.lora_conf, conf.gradient_checkpointing)
+        self.prepare(network, conf.lora_conf, conf.gradient_checkpointing, conf.trainable)
         if encoder_output_size != self.dimension:
             raise UserError(
                 f"the adapter gives {encoder_output_size} dimensions and {conf.model} takes "
@@ -89,7 +92,11 @@ class CausalLM(KeepsDtype, AbsDecoder):
         return decoder
 
     def prepare(
-        self, network: Any, lora_conf: dict | None = None, gradient_checkpointing: bool = False
+        self,
+        network: Any,
+        lora_conf: dict | None = None,
+        gradient_checkpointing: bool = False,
+        trainable: bool = False,
     ) -> None:
         """Take over a loaded network: check its table, add LoRA, switch checkpointing on."""
         rows = network.get_input_embeddings().weight.shape[0]
@@ -98,11 +105,11 @@ class CausalLM(KeepsDtype, AbsDecoder):
                 f"the tokenizer has {len(self.tokenizer)} tokens and the model {rows} embeddings: "
                 "call resize_token_embeddings and save the model again"
             )
-        network.requires_grad_(False)
+        network.requires_grad_(trainable)
         if gradient_checkpointing:
             network.gradient_checkpointing_enable({"use_reentrant": False})
             _without_dropout(network)  # it needs training mode, where dropout would act
-        self.checkpointed = gradient_checkpointing
+        self.checkpointed, self.trainable = gradient_checkpointing, trainable
         self.network: Any = with_lora(network, lora_conf) if lora_conf else network
         takes = inspect.signature(network.forward).parameters
         self._counts_positions = "position_ids" in takes

@@ -69,7 +69,7 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
             needed=True,
         ),
         Option("show", "", "print the folder of this step, such as train:init, and run nothing"),
-        Option("ngpu", AUTO, "GPUs per training; auto: all that are present", "count0", (AUTO,)),
+        Option("ngpu", AUTO, "GPUs per training; auto: all there, or given", "count0", (AUTO,)),
         Option("num_nodes", "1", "machines per training, each with --ngpu GPUs", "count"),
         Option("nj", AUTO, "processes for data preparation; auto: one per core", "count", (AUTO,)),
         Option(
@@ -79,7 +79,7 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             "train_nj",
             AUTO,
-            "trainings at a time; auto: one on a GPU, two on two or more CPU cores",
+            "trainings at a time; auto: one on a GPU, two on more CPU cores, in a queue all",
             "count",
             (AUTO,),
         ),

@@ -55,6 +55,21 @@ def test_a_lora_pattern_that_matches_nothing_names_the_layers(lms):
         CausalLM(9, 32, str(lms["qwen2"]), lora_conf={"rank": 2})
 
 
+def test_a_language_model_that_is_trained_whole_is_in_the_checkpoint(lms):
+    conf = {"model": str(lms["qwen2"]), "trainable": True}
+    with pytest.raises(UserError, match="contradict each other"):
+        build(lms["qwen2"], decoder_conf=conf)
+    frozen = {"slm_conf": {"freeze": ["encoder"]}}
+    model = build(lms["qwen2"], decoder_conf=conf, model_conf=frozen).train()
+    model(**make_batch(lms["qwen2"]))[0].backward()
+    grads = {name: p.grad for name, p in model.decoder.network.named_parameters()}
+    assert all(grad is not None for grad in grads.values())  # that of a key bias is zero
+    saved = {name.removeprefix("decoder.network.") for name in model.state_dict()}
+    assert grads.keys() <= saved
+    with pytest.raises(UserError, match="got both"):
+        CausalLM(9, 32, str(lms["qwen2"]), trainable=True, lora_conf={"r": 2})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_checkpointing_changes_no_gradient(lms, kind):
     grads = []

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from espnet2.train.distributed_utils import DistributedOption, resolve_distributed_mode
+from espnet2.utils.build_dataclass import build_dataclass
 from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import nodes
 from espnet_otreg.recipe.machine import Meeting, meeting
 from espnet_otreg.recipe.run import Engine
+from espnet_otreg.tasks.asr import ASRTask
 
 HERE = Path(__file__).parent
 
@@ -82,6 +86,22 @@ def test_several_machines_are_told_what_must_be_set_before_anything_runs(monkeyp
     with pytest.raises(UserError, match=r"--num_nodes 2: run the same command on every machine"):
         Engine(graph(step("a")), arguments(num_nodes=2)).run()
     assert not Path("made").exists()
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_espnet_takes_the_gpu_that_torchrun_gives_to_a_process(monkeypatch, world):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda **_: None)
+    given = {"RANK": 3, "LOCAL_RANK": 1, "WORLD_SIZE": 4, "CUDA_VISIBLE_DEVICES": "4,6"}
+    for name, value in (given if world > 1 else {}).items():
+        monkeypatch.setenv(name, str(value))
+    args = ASRTask.get_parser().parse_args(["--ngpu", "1", "--output_dir", "unused"])
+    resolve_distributed_mode(args)
+    option = build_dataclass(DistributedOption, args)
+    option.init_options()
+    option.init_torch_distributed()
+    assert (taken, option.distributed, option.ngpu) == ([1] if world > 1 else [], world > 1, 1)
 
 
 def test_a_slurm_step_meets_at_its_first_node(tmp_path, monkeypatch):

@@ -234,6 +234,11 @@ def _check_parts(
         raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
     if adapter is None:
         raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
+    if decoder.trainable and "decoder" in conf.freeze:
+        raise UserError(
+            "decoder_conf.trainable: true and slm_conf.freeze with decoder contradict each other: "
+            "set slm_conf.freeze: [encoder]"
+        )
     if conf.compression == "ctc" and ctc_weight == 0:
         raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
     if transport.text_table != "llm":
