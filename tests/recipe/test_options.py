@@ -6,6 +6,7 @@ import pytest
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.derived import derive
 from espnet_otreg.recipe.options import assignments, help_text, resolve
 
 FACTS = ["--train_corpora", "covost2", "--test_corpora", "covost2 fleurs"]
@@ -114,3 +115,19 @@ def test_help_tells_every_option_and_stage():
     for option in OPTIONS.values():
         assert f"--{option.name} " in told and len(option.help) > 4
     assert "11 train" in told
+
+
+def test_in_a_queue_the_jobs_count_their_cores_and_gpus_and_the_queue_orders_them():
+    queued = derive(read(), {"cmd_backend": "slurm"})
+    assert (queued["inference_nj"], queued["cores"], queued["cores_each"]) == ("%cores",) * 3
+    assert (queued["ngpu"], queued["train_nj"]) == ("auto", "1000")
+    given = derive(read("--inference_nj", "3", "--train_nj", "2"), {"cmd_backend": "slurm"})
+    assert (given["inference_nj"], given["train_nj"]) == ("3", "2")
+
+
+def test_several_machines_without_a_queue_train_one_model_at_a_time():
+    values = read("--num_nodes", "2", "--ngpu", "0")
+    assert derive(values, {})["train_nj"] == "1"
+    with pytest.raises(UserError, match="--num_nodes 2 --train_nj 3: without a queue"):
+        derive({**values, "train_nj": "3"}, {})
+    assert derive({**values, "train_nj": "3"}, {"cmd_backend": "slurm"})["train_nj"] == "3"
