@@ -174,8 +174,8 @@ def test_all_arms_start_from_one_checkpoint_with_the_same_data(finished):
 
 def test_the_encoders_frames_are_read_as_they_are(finished):
     folder, _ = finished
-    for arm in ("stage1", *ARMS, "stock"):
-        (path,) = folder.glob(f"exp/asr_{arm}_*/config.yaml")
+    for trained in ("stage1", *(f"{arm}_seed1" for arm in (*ARMS, "stock"))):
+        (path,) = folder.glob(f"exp/asr_{trained}_????????/config.yaml")
         assert load(path)["normalize"] is None
 
 
