@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.measure.forced import attention_plan, close_gaps
-from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.transfer.model import OTTransferASRModel
+from espnet_otreg.models.ctc import forced_plan
+from espnet_otreg.models.transfer import OTTransferASRModel
 from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 

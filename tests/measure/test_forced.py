@@ -10,7 +10,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.measure.alignment import measure
 from espnet_otreg.measure.forced import attention_plan, close_gaps
 from espnet_otreg.measure.truth import truth_of_plan
-from espnet_otreg.models.ctc_path import forced_plan
+from espnet_otreg.models.ctc import forced_plan
 
 
 def log_probs(frames: int, size: int, seed: int) -> torch.Tensor:

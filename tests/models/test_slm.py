@@ -4,7 +4,7 @@ from tiny_llm import save_llm
 from tiny_slm import build, make_batch, one_of
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.slm.model import IGNORED
+from espnet_otreg.models.slm import IGNORED
 from espnet_otreg.ot import OTRegLoss, compress, unique_targets
 from espnet_otreg.pretrained.freezing import audit
 
