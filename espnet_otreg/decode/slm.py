@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from espnet_otreg.decode.recording import read_recording
+from espnet_otreg.decode.batches import read_recording
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.opened import check_own
 from espnet_otreg.models.slm import SLMModel, Speech

@@ -10,7 +10,7 @@ import soundfile
 import torch
 import yaml
 
-from espnet_otreg.decode.clips import padded_batches
+from espnet_otreg.decode.batches import padded_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 from espnet_otreg.measure.gap import (

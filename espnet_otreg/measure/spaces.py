@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.forced import close_gaps
+from espnet_otreg.measure.model_alignments import close_gaps
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.otreg import OTRegASRModel

@@ -34,9 +34,8 @@ from espnet_otreg.models.transport_term import (
     target_weights,
 )
 from espnet_otreg.ot import Compressed, compress
-from espnet_otreg.pretrained.base_weights import BaseWeights
+from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
 from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
-from espnet_otreg.pretrained.freezing import audit, freeze, is_frozen
 
 IGNORED = -100  # label of what is no answer
 

@@ -124,7 +124,7 @@ def _measure(
     args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, problems: dict[str, str]
 ) -> dict[str, Any]:
     """Counts of one model on one set by method, summed over utterances; `problems` is added to."""
-    from espnet_otreg.decode.clips import padded_batches
+    from espnet_otreg.decode.batches import padded_batches
     from espnet_otreg.measure.alignment import measure, total
     from espnet_otreg.measure.model_alignments import CLOSED, align_batch
     from espnet_otreg.measure.truth import make_truth, truth_of_plan, words_of_tokens
