@@ -36,6 +36,15 @@ def test_functions_and_files_can_be_taken_in_at_a_glance(path):
             assert length <= 60, f"{node.name} has {length} lines"
 
 
+def test_at_most_25_modules_have_fewer_than_60_lines():
+    short = [
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if len(path.read_text(encoding="utf-8").splitlines()) < 60
+    ]
+    assert len(short) <= 25, f"{len(short)}: {', '.join(short)}"
+
+
 def test_transport_needs_torch_and_nothing_else_of_the_package():
     for path in sorted((PACKAGE / "ot").glob("*.py")):
         for name in imported(ast.parse(path.read_text(encoding="utf-8"))):

@@ -23,7 +23,7 @@ def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[B
     """List the base models, with the hashes that the checkpoint was trained on."""
     if config.get("model") != "slm":
         return ()
-    from espnet_otreg.pretrained.base_weights import HASHES
+    from espnet_otreg.pretrained.bases import HASHES
 
     rows = [
         (part, options[config[part]])

@@ -1,6 +1,7 @@
 """The alignments that a trained model makes of speech and its transcript, one plan per method."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.forced import attention_plan, close_gaps
-from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.transfer.model import OTTransferASRModel
+from espnet_otreg.models.ctc import forced_plan
+from espnet_otreg.models.transfer import OTTransferASRModel
 from espnet_otreg.ot.alignment_conf import AlignmentConf
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 
@@ -127,3 +127,31 @@ def _padded(
 def _framed(plan: np.ndarray) -> np.ndarray:
     """Add the empty columns of [CLS] and [SEP]."""
     return np.pad(plan, ((0, 0), (1, 1)))
+
+
+def close_gaps(plan: np.ndarray, longest: int) -> np.ndarray:
+    """Let tokens last: gaps of up to `longest` blank frames go half to either neighbour.
+
+    Of an odd number the earlier token has one more. Longer gaps, and the frames before the first
+    and after the last token, stay silence.
+    """
+    at = np.flatnonzero(plan.any(1))
+    closed = plan.copy()
+    for before, after in pairwise(at):
+        if after - before - 1 <= longest:
+            middle = (before + after) // 2 + 1
+            closed[before + 1 : middle] = plan[before]
+            closed[middle:after] = plan[after]
+    return closed
+
+
+def attention_plan(weights: np.ndarray) -> np.ndarray:
+    """Turn attention weights (U, T), a distribution over frames per token, into a plan (T, U).
+
+    Every column sums to one, as every token has the same mass in a balanced plan; the weights of a
+    token that attends to nothing stay zero. Heads are for the caller to choose or to average.
+    """
+    if weights.ndim != 2:
+        raise UserError(f"attention: expected (tokens, frames), got {weights.shape}")
+    sums = weights.sum(1)  # (U,)
+    return (weights / np.where(sums > 0, sums, 1)[:, None]).T

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.models.configuration import options_of
-from espnet_otreg.models.slm.splice import Spliced
+from espnet_otreg.models.sequences import Spliced
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.pretrained.bases import DTYPES, Base, KeepsDtype
 from espnet_otreg.pretrained.lm_cache import fingerprint

@@ -124,7 +124,7 @@ def _measure(
     args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, problems: dict[str, str]
 ) -> dict[str, Any]:
     """Counts of one model on one set by method, summed over utterances; `problems` is added to."""
-    from espnet_otreg.decode.clips import padded_batches
+    from espnet_otreg.decode.batches import padded_batches
     from espnet_otreg.measure.alignment import measure, total
     from espnet_otreg.measure.model_alignments import CLOSED, align_batch
     from espnet_otreg.measure.truth import make_truth, truth_of_plan, words_of_tokens
@@ -155,7 +155,7 @@ def _device(args: argparse.Namespace) -> str:
 
 def _load(args: argparse.Namespace, folder: Path) -> Any:
     """Load a recogniser, and check that --lm is the language model that taught it."""
-    from espnet_otreg.models.transfer.model import FEATURES
+    from espnet_otreg.models.transfer import FEATURES
     from espnet_otreg.pretrained.lm_cache import check_features
     from espnet_otreg.tasks.asr import ASRTask
 

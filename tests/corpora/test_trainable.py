@@ -2,7 +2,7 @@ import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora.datadir import DataDir
-from espnet_otreg.corpora.filtering import Limits, filter_set
+from espnet_otreg.corpora.trainable import Limits, filter_set
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import filter_data
 

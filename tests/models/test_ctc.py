@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.transfer.places import ctc_places
+from espnet_otreg.models.ctc import ctc_places, forced_plan
 
 
 def peaky(path: list[int], size: int = 5) -> torch.Tensor:

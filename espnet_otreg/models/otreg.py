@@ -12,10 +12,16 @@ from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.models.configuration import read_options
-from espnet_otreg.models.epoch_count import EpochCount
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.otreg.text_table import check_dimensions, find_text_table
-from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights
+from espnet_otreg.models.options import OTConf
+from espnet_otreg.models.transport_term import (
+    EpochCount,
+    check_dimensions,
+    find_text_table,
+    make_loss,
+    make_targets,
+    measured,
+    target_weights,
+)
 
 
 class OTRegASRModel(ESPnetASRModel):

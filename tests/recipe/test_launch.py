@@ -14,7 +14,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe import nodes
+from espnet_otreg.recipe import launch
 from espnet_otreg.recipe.machine import Meeting, meeting
 from espnet_otreg.recipe.run import Engine
 from espnet_otreg.tasks.asr import ASRTask
@@ -68,7 +68,7 @@ def test_two_machines_train_together_and_the_first_alone_does_and_writes_the_res
 
 
 def test_a_further_machine_waits_and_leaves_alone_what_an_earlier_run_said(tmp_path):
-    nodes.announce_end(nodes.place(Path("exp")))
+    launch.announce_end(launch.place(Path("exp")))
     child = machine(1, training("one"))
     until(lambda: "takes part in the trainings" in Path("said1").read_text())
     with pytest.raises(subprocess.TimeoutExpired):

@@ -1,19 +1,43 @@
-"""The folder of a finished mini language model: whole or not there, and told from any other.
+"""What both small language models are made with: their sentences, batches, and finished folder.
 
-A report in it says what it was made with; the same request finds it, another is refused.
+The folder is whole or not there. A report in it says what it was made with; the same request finds
+it, another is refused.
 """
 
 import hashlib
 import logging
 import os
+import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json
 from espnet_otreg.mini import lexicon, shapes
+from espnet_otreg.mini.grammar import draw_split
+
+Row = TypeVar("Row")
+
+
+def parallel(split: str, meanings: int, seed: int) -> list[dict[str, str]]:
+    """Freshly drawn meanings, each as text by language."""
+    drawn = islice(draw_split(split, random.Random(f"masked lm {seed} {split}")), meanings)
+    return [sentence.texts for sentence in drawn]
+
+
+def by_length(
+    rows: Sequence[Row], batch: int, rng: random.Random, length: Callable[[Row], int]
+) -> Iterator[list[Row]]:
+    """Batches of rows of similar length, the rows already in random order."""
+    stretch = batch * 20
+    chunks = [sorted(rows[i : i + stretch], key=length) for i in range(0, len(rows), stretch)]
+    ordered = [row for chunk in chunks for row in chunk]
+    starts = range(0, len(ordered), batch)
+    for first in rng.sample(starts, len(starts)):
+        yield ordered[first : first + batch]
 
 
 def tables_digest() -> str:

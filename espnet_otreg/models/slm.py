@@ -16,18 +16,26 @@ from torch.nn.functional import cross_entropy
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.configuration import options_of, read_options
-from espnet_otreg.models.epoch_count import EpochCount
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.slm.batch import answer_ids, language_codes, piece_ids, prompt_sides
-from espnet_otreg.models.slm.conf import TRANSPORT, SLMConf, SLMModelConf
-from espnet_otreg.models.slm.ctc_compress import ctc_compress
-from espnet_otreg.models.slm.prompt import Prompt, PromptConf
-from espnet_otreg.models.slm.splice import Spliced, right_aligned, splice
-from espnet_otreg.models.transport_term import make_loss, make_targets, measured, target_weights
+from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
+from espnet_otreg.models.prompt import (
+    Prompt,
+    PromptConf,
+    answer_ids,
+    language_codes,
+    piece_ids,
+    prompt_sides,
+)
+from espnet_otreg.models.sequences import Spliced, ctc_compress, right_aligned, splice
+from espnet_otreg.models.transport_term import (
+    EpochCount,
+    make_loss,
+    make_targets,
+    measured,
+    target_weights,
+)
 from espnet_otreg.ot import Compressed, compress
-from espnet_otreg.pretrained.base_weights import BaseWeights
+from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
 from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
-from espnet_otreg.pretrained.freezing import audit, freeze, is_frozen
 
 IGNORED = -100  # label of what is no answer
 

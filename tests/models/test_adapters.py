@@ -1,8 +1,10 @@
+"""Adapters against their formulas: of the speech language model, and of the transfer model."""
+
 import pytest
 import torch
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.slm.adapter import ConvAdapter, StackAdapter
+from espnet_otreg.models.adapters import ConvAdapter, StackAdapter, TransferAdapter
 
 LENGTHS = torch.tensor([17, 10, 3, 1])
 
@@ -52,3 +54,16 @@ def test_lengths_fit_the_output(frames, kind):
 def test_sizes_that_are_no_whole_numbers_are_named(given):
     with pytest.raises(UserError, match=f"postencoder_conf.{next(iter(given))}"):
         StackAdapter(6, **{"output_size": 8, **given})
+
+
+def test_the_way_back_is_added_with_its_scale():
+    adapter = TransferAdapter(16, text_size=12, scale=0.7)
+    frames, lengths = torch.randn(2, 5, 16), torch.tensor([5, 3])
+    out, out_lengths = adapter(frames, lengths)
+    normal = torch.nn.functional.layer_norm
+    text = normal(adapter.to_text(frames), (12,))
+    back = normal(adapter.to_speech(text), (16,))
+    torch.testing.assert_close(out, frames + 0.7 * back)
+    assert out_lengths is lengths
+    adapter.scale = 0.0
+    assert torch.equal(adapter(frames, lengths)[0], frames)

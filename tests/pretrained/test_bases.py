@@ -4,7 +4,7 @@ from tiny_llm import save_llm
 from tiny_slm import build, make_batch
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.pretrained.base_weights import HASHES
+from espnet_otreg.pretrained.bases import HASHES
 
 
 @pytest.fixture(scope="module")

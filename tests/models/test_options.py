@@ -8,7 +8,7 @@ import yaml
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.configuration import read_options
-from espnet_otreg.models.otreg.conf import OTConf
+from espnet_otreg.models.options import OTConf
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import build, make_batch
 
-from espnet_otreg.decode.ctc_greedy import ctc_greedy
+from espnet_otreg.decode.batches import ctc_greedy
 from espnet_otreg.errors import UserError
 
 
