@@ -151,7 +151,7 @@ def _find(
 
 def _hash(base: BaseModel, conf: Mapping[str, Any]) -> str:
     if base.part == "decoder":
-        from espnet_otreg.pretrained.lm_cache import fingerprint
+        from espnet_otreg.pretrained.lm_features import fingerprint
 
         return fingerprint(conf["model"]).model
     from espnet_otreg.pretrained.hf_checkpoint import speech_base

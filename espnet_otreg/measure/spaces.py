@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.model_alignments import close_gaps
+from espnet_otreg.measure.model_plans import close_gaps
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.otreg import OTRegASRModel
@@ -29,7 +29,7 @@ from espnet_otreg.models.transport_term import (
     make_targets,
     target_weights,
 )
-from espnet_otreg.pretrained.speech_cache import check_speech_features
+from espnet_otreg.pretrained.speech_features import check_speech_features
 
 _PROBE_SECONDS = (5.0, 29.0)  # far apart, and within Whisper's window of 30 s
 _GAP_SECONDS = 0.4  # up to which a gap between CTC's tokens is closed

@@ -6,8 +6,8 @@ import torch
 from espnet2.asr.postencoder.abs_postencoder import AbsPostEncoder
 from torch import Tensor, nn
 
+from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option
 from espnet_otreg.ot.tensors import zeroed
 

@@ -15,7 +15,7 @@ def forced_plan(log_probs: torch.Tensor, tokens: Sequence[int], *, blank: int = 
     """Return CTC's most likely path as a plan (T, U) of zeros and ones.
 
     Frame t has a one in column u where the path emits token u; frames of the blank have none. CTC
-    tends to emit a token in one or two frames: `measure.model_alignments.close_gaps` makes it last.
+    tends to emit a token in one or two frames: `measure.model_plans.close_gaps` makes it last.
 
     Args:
         log_probs: (T, V) of one utterance

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
-from espnet_otreg.models.configuration import read_options
+from espnet_otreg.configuration import read_options
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.transport_term import (
     EpochCount,

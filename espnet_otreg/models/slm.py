@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.configuration import options_of, read_options
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of, read_options
 from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
 from espnet_otreg.models.prompt import (
     Prompt,
@@ -25,7 +25,6 @@ from espnet_otreg.models.prompt import (
     piece_ids,
     prompt_sides,
 )
-from espnet_otreg.models.sequences import Spliced, ctc_compress, right_aligned, splice
 from espnet_otreg.models.transport_term import (
     EpochCount,
     make_loss,
@@ -34,6 +33,7 @@ from espnet_otreg.models.transport_term import (
     target_weights,
 )
 from espnet_otreg.ot import Compressed, compress
+from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
 from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
 

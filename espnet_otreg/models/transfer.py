@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapters import TransferAdapter
-from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.ctc import ctc_places
 from espnet_otreg.models.options import TransferConf
 from espnet_otreg.ot.align import Alignment, align
-from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 

@@ -17,8 +17,8 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.tensors import full_precision
 from espnet_otreg.pretrained.bases import CHECKPOINT, Base, file_hash

@@ -21,8 +21,8 @@ from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
-from espnet_otreg.pretrained.lm_cache import check_features
-from espnet_otreg.pretrained.speech_cache import check_speech_features, source_of
+from espnet_otreg.pretrained.lm_features import check_features
+from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer

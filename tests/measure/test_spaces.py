@@ -10,7 +10,7 @@ from tiny_slm import make_batch as make_slm_batch
 from tiny_speech import save_experiment
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.model_alignments import close_gaps
+from espnet_otreg.measure.model_plans import close_gaps
 from espnet_otreg.measure.spaces import Space, spell
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.options import OTConf

@@ -12,7 +12,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.mini import lm_common, masked_lm
 from espnet_otreg.mini.grammar import draw_split
 from espnet_otreg.mini.lexicon import LANGUAGES
-from espnet_otreg.pretrained.lm_cache import fingerprint
+from espnet_otreg.pretrained.lm_features import fingerprint
 from espnet_otreg.pretrained.masked_lm import LanguageModel, LMTokenizer
 
 

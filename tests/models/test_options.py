@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import read_options
 from espnet_otreg.models.options import OTConf
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.alignment import Counts, decide, measure, total
+from espnet_otreg.measure.alignment_scores import Counts, decide, measure, total
 from espnet_otreg.measure.truth import Truth, Word, make_truth
 
 HOP = 0.1

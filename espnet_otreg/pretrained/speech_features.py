@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import read_options
 from espnet_otreg.pretrained.bases import Base
 from espnet_otreg.pretrained.espnet_speech import (
     ESPnetSpeechConf,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet_otreg.models.sequences import ctc_compress, right_aligned, splice
+from espnet_otreg.ot.sequences import ctc_compress, right_aligned, splice
 
 
 def loop(parts, side):

@@ -14,7 +14,7 @@ from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.transfer import OTTransferASRModel
-from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 
 FORCED, CLOSED, ATTENTION = "CTC forced", "CTC forced, gaps closed", "attention"

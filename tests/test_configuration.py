@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from espnet_otreg.configuration import options_of, read_options
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of, read_options
 from espnet_otreg.ot.options import check_options, option, required
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.gap import (
+from espnet_otreg.measure.gap_measures import (
     MEASURES,
     TextTable,
     chance,

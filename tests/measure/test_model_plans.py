@@ -12,8 +12,8 @@ from tiny_models import TOKENS, build, make_batch
 from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.alignment import measure
-from espnet_otreg.measure.model_alignments import (
+from espnet_otreg.measure.alignment_scores import measure
+from espnet_otreg.measure.model_plans import (
     ATTENTION,
     CLOSED,
     FORCED,
