@@ -177,6 +177,7 @@ def _encoder(job: Job) -> Any:
     """Load the encoder, once per process."""
     import torch
 
+    import espnet_otreg.tasks.asr  # noqa: F401  (registers this package's models)
     from espnet_otreg.pretrained.speech_features import ENCODERS
 
     if multiprocessing.parent_process() is not None:
