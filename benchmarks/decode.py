@@ -42,7 +42,7 @@ from slm_parts import (
 from espnet_otreg.compat import espnet_version
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.files import read_table
-from espnet_otreg.models.slm.adapter import StackAdapter
+from espnet_otreg.models.adapters import StackAdapter
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 
 SHAPE = SHAPES["mini"]

@@ -16,10 +16,10 @@ import numpy as np
 import soundfile
 
 from espnet_otreg.files import write_lines
-from espnet_otreg.report.browser import find_chromium, launch_chromium
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.wer import score
 from espnet_otreg.stages.report import main as make_report
+from espnet_otreg.stages.screenshots import find_chromium, launch_chromium
 
 RATE, SECONDS, WORDS = 16000, 5, 10
 AIM_MADE, AIM_PAINT = 60.0, 1000.0

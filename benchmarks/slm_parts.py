@@ -9,8 +9,8 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet_otreg.mini.causal_lm import SIZES
 from espnet_otreg.mini.causal_lm_text import train_tokenizer
 from espnet_otreg.mini.masked_lm import parallel
-from espnet_otreg.models.slm.adapter import StackAdapter
-from espnet_otreg.models.slm.model import SLMModel
+from espnet_otreg.models.adapters import StackAdapter
+from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.pretrained.bases import Base
 from espnet_otreg.pretrained.causal_lm import CausalLM
 

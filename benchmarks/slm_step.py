@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import torch
 from slm_parts import LANGUAGE, SHAPES, make_adapter, make_model, make_network, make_tokenizer
 
-from espnet_otreg.models.slm.model import SLMModel
+from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.pretrained.causal_lm import CausalLM
 
 ARMS: dict[str, dict[str, Any]] = {

@@ -1,15 +1,17 @@
-"""Common Voice's tables of clips, read by header name: what CoVoST-2 shares with Common Voice.
+"""Clip -> text out of the tables that corpora ship.
 
-Releases differ in their columns and their order; `path`, `sentence` and `client_id` are in all.
+FLEURS, MLS and LibriSpeech have tables without header, Common Voice and CoVoST-2 tables that are
+read by header name: releases differ in their columns and their order; `path`, `sentence` and
+`client_id` are in all.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_otreg.corpora.record import Rejected, one_line
-from espnet_otreg.corpora.tsv import read_named_rows
+from espnet_otreg.corpora.tsv import Row, read_named_rows, read_rows
 
 
 class Sentence(NamedTuple):
@@ -60,4 +62,50 @@ def read_sentences(path: Path, corpus: str, wanted: Collection[str] | None = Non
             out.rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
         elif clip in out.refused or first is not sentence:
             out.notes["identical duplicate rows"] += 1
+    return out
+
+
+class Pairs(NamedTuple):
+    """The texts, the lines left out, and the count of identical duplicates."""
+
+    texts: dict[str, str]
+    refused: set[str]  # clips whose lines are among the rejected
+    rejected: list[Rejected]
+    notes: Counter[str]
+
+
+def read_pairs(path: Path, columns: int, clip_at: int, text_at: int) -> Pairs:
+    """Read two columns of a table; a clip with two different texts belongs to neither."""
+    return _pairs(path, read_rows(path, columns), clip_at, text_at)
+
+
+def read_lines(path: Path) -> Pairs:
+    """Read `clip text` lines, cut at their first white space."""
+    rows = (
+        row._replace(fields=list(one_line(" ".join(row.fields)).partition(" ")[::2]))
+        for row in read_rows(path, 0)
+    )
+    return _pairs(path, rows, 0, 1)
+
+
+def _pairs(path: Path, rows: Iterable[Row], clip_at: int, text_at: int) -> Pairs:
+    out = Pairs({}, set(), [], Counter())
+    conflicts = set()  # unlike a broken line, two good ones that differ cost the clip its text
+    for row in rows:
+        where = f"{path}:{row.line}"
+        if row.problem:
+            out.rejected.append(Rejected(where, row.problem))
+            out.refused.update(field.strip() for field in row.fields[clip_at : clip_at + 1])
+            continue
+        clip, text = row.fields[clip_at].strip(), one_line(row.fields[text_at])
+        if clip not in out.texts:
+            out.texts[clip] = text
+        elif out.texts[clip] == text:
+            out.notes["identical duplicate rows"] += 1
+        else:
+            conflicts.add(clip)
+            out.rejected.append(Rejected(where, f"conflicting duplicate: {clip}"))
+    for clip in conflicts:
+        del out.texts[clip]
+    out.refused.update(conflicts)
     return out

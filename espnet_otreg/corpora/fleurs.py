@@ -21,7 +21,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from espnet_otreg.corpora.archive import unpack
-from espnet_otreg.corpora.pairs import read_pairs
+from espnet_otreg.corpora.clip_tables import read_pairs
 from espnet_otreg.corpora.record import (
     Prepared,
     Record,

@@ -20,7 +20,7 @@ Splits are made of the seven official parts:
 from collections import Counter
 from pathlib import Path
 
-from espnet_otreg.corpora.pairs import read_lines
+from espnet_otreg.corpora.clip_tables import read_lines
 from espnet_otreg.corpora.record import (
     Prepared,
     Record,

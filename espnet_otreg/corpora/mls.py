@@ -14,7 +14,7 @@ An id is <speaker>_<book>_<number>.
 import os
 from pathlib import Path
 
-from espnet_otreg.corpora.pairs import read_pairs
+from espnet_otreg.corpora.clip_tables import read_pairs
 from espnet_otreg.corpora.record import (
     Prepared,
     Record,

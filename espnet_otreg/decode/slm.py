@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from espnet_otreg.decode.recording import read_recording
+from espnet_otreg.decode.batches import read_recording
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.opened import check_own
-from espnet_otreg.models.slm.model import SLMModel, Speech
+from espnet_otreg.models.slm import SLMModel, Speech
 
 Recording = str | Path | np.ndarray  # a file, samples (N,) or cached frames of the encoder (T, D)
 

@@ -14,8 +14,7 @@ from espnet2.bin import asr_inference
 from espnet2.text.build_tokenizer import build_tokenizer
 from torch import Tensor
 
-from espnet_otreg.decode.ctc_greedy import ctc_greedy
-from espnet_otreg.decode.recording import read_recording
+from espnet_otreg.decode.batches import ctc_greedy, read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.decoding import accepted

@@ -23,7 +23,7 @@ def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[B
     """List the base models, with the hashes that the checkpoint was trained on."""
     if config.get("model") != "slm":
         return ()
-    from espnet_otreg.pretrained.base_weights import HASHES
+    from espnet_otreg.pretrained.bases import HASHES
 
     rows = [
         (part, options[config[part]])
@@ -151,7 +151,7 @@ def _find(
 
 def _hash(base: BaseModel, conf: Mapping[str, Any]) -> str:
     if base.part == "decoder":
-        from espnet_otreg.pretrained.lm_cache import fingerprint
+        from espnet_otreg.pretrained.lm_features import fingerprint
 
         return fingerprint(conf["model"]).model
     from espnet_otreg.pretrained.hf_checkpoint import speech_base

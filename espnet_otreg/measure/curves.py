@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.gap import HIGHER, LOWER, Measure
+from espnet_otreg.measure.gap_measures import HIGHER, LOWER, Measure
 from espnet_otreg.measure.plots import PAGE, styled
 
 # Okabe and Ito's colours, in an order in which neighbours differ in lightness too

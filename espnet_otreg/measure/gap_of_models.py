@@ -10,10 +10,11 @@ import soundfile
 import torch
 import yaml
 
-from espnet_otreg.decode.clips import padded_batches
+from espnet_otreg.configuration import read_options
+from espnet_otreg.decode.batches import padded_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
-from espnet_otreg.measure.gap import (
+from espnet_otreg.measure.gap_measures import (
     GapSums,
     TextTable,
     distance_matrix,
@@ -23,9 +24,7 @@ from espnet_otreg.measure.gap import (
 from espnet_otreg.measure.gap_pictures import Kept, Span, spans_of_targets
 from espnet_otreg.measure.spaces import Space, Spoken, Transported
 from espnet_otreg.measure.truth import Word, make_truth, read_word_times
-from espnet_otreg.models.configuration import read_options
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.slm.conf import TRANSPORT
+from espnet_otreg.models.options import TRANSPORT, OTConf
 
 TIMES, FORCED, PLAN = "true word times", "CTC-forced token times", "the plan's largest mass"
 _DEFAULTS: dict[str, dict] = {"slm": TRANSPORT, "otreg": {}}  # of models that have a term

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from espnet_otreg.measure.gap import MEASURES, GapSums, chance, fractions, panel
+from espnet_otreg.measure.gap_measures import MEASURES, GapSums, chance, fractions, panel
 from espnet_otreg.scoring.significance import (
     SAMPLES,
     Interval,

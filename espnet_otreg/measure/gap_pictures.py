@@ -9,7 +9,7 @@ import numpy as np
 
 from espnet_otreg.files import write_json
 from espnet_otreg.measure.curves import DIAGNOSTICS, panel_figure, training_figure
-from espnet_otreg.measure.gap import MEASURES
+from espnet_otreg.measure.gap_measures import MEASURES
 from espnet_otreg.measure.gap_page import panel_values
 from espnet_otreg.measure.plots import Utterance, distance_figure, frame_shares, plan_figure, save
 from espnet_otreg.measure.training_log import read_epochs, series

@@ -16,15 +16,20 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.forced import close_gaps
-from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.otreg.model import OTRegASRModel
-from espnet_otreg.models.otreg.text_table import check_dimensions, find_text_table
-from espnet_otreg.models.slm.model import SLMModel
-from espnet_otreg.models.transfer.model import OTTransferASRModel
-from espnet_otreg.models.transport_term import make_loss, make_targets, target_weights
-from espnet_otreg.pretrained.speech_cache import check_speech_features
+from espnet_otreg.measure.model_plans import close_gaps
+from espnet_otreg.models.ctc import forced_plan
+from espnet_otreg.models.options import OTConf
+from espnet_otreg.models.otreg import OTRegASRModel
+from espnet_otreg.models.slm import SLMModel
+from espnet_otreg.models.transfer import OTTransferASRModel
+from espnet_otreg.models.transport_term import (
+    check_dimensions,
+    find_text_table,
+    make_loss,
+    make_targets,
+    target_weights,
+)
+from espnet_otreg.pretrained.speech_features import check_speech_features
 
 _PROBE_SECONDS = (5.0, 29.0)  # far apart, and within Whisper's window of 30 s
 _GAP_SECONDS = 0.4  # up to which a gap between CTC's tokens is closed

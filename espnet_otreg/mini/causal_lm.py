@@ -28,8 +28,7 @@ from espnet_otreg.mini.causal_lm_text import (
     weaker,
 )
 from espnet_otreg.mini.lexicon import LANGUAGES
-from espnet_otreg.mini.masked_lm import by_length, parallel
-from espnet_otreg.mini.model_folder import is_made, save, tables_digest
+from espnet_otreg.mini.lm_common import by_length, is_made, parallel, save, tables_digest
 from espnet_otreg.progress import progress
 
 if TYPE_CHECKING:

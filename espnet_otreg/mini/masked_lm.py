@@ -9,14 +9,13 @@ apostrophe had spaces around it, this one gives every sentence back as it was.
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from espnet_otreg.mini import lexicon
-from espnet_otreg.mini.grammar import draw_split, vocabulary
-from espnet_otreg.mini.model_folder import is_made, save, tables_digest
+from espnet_otreg.mini.grammar import vocabulary
+from espnet_otreg.mini.lm_common import by_length, is_made, parallel, save, tables_digest
 from espnet_otreg.progress import progress
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _MASKED = 0.2  # of the positions; of these 80 % become [MASK], 10 % any piece, 10 % stay
 _POSITIONS = 128
 _IGNORED = -100  # label of what is not asked for
-Row = TypeVar("Row")
 
 
 class Size(NamedTuple):
@@ -93,12 +91,6 @@ def sentences(split: str, meanings: int, seed: int) -> list[tuple[str, str]]:
     """Language and text, lower case without punctuation, of freshly drawn meanings."""
     drawn = parallel(split, meanings, seed)
     return [pair for texts in drawn for pair in texts.items()]
-
-
-def parallel(split: str, meanings: int, seed: int) -> list[dict[str, str]]:
-    """Freshly drawn meanings, each as text by language."""
-    drawn = islice(draw_split(split, random.Random(f"masked lm {seed} {split}")), meanings)
-    return [sentence.texts for sentence in drawn]
 
 
 def train_tokenizer(texts: Sequence[str], pieces: int) -> "PreTrainedTokenizerFast":
@@ -188,18 +180,6 @@ def _batches(ids: list[list[int]], size: Size, rng: random.Random) -> Iterator[l
     """All sentences once an epoch, in new order."""
     for _ in range(size.epochs):
         yield from by_length(rng.sample(ids, len(ids)), size.batch, rng, len)
-
-
-def by_length(
-    rows: Sequence[Row], batch: int, rng: random.Random, length: Callable[[Row], int]
-) -> Iterator[list[Row]]:
-    """Batches of rows of similar length, the rows already in random order."""
-    stretch = batch * 20
-    chunks = [sorted(rows[i : i + stretch], key=length) for i in range(0, len(rows), stretch)]
-    ordered = [row for chunk in chunks for row in chunk]
-    starts = range(0, len(ordered), batch)
-    for first in rng.sample(starts, len(starts)):
-        yield ordered[first : first + batch]
 
 
 def _pad(rows: Sequence[Sequence[int]]) -> "torch.Tensor":

@@ -1,7 +1,7 @@
 """Optimal transport between padded batches of speech and text embeddings; needs torch alone."""
 
 from espnet_otreg.ot.align import Alignment, align
-from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.ot.compress import Compressed, compress
 from espnet_otreg.ot.cost import cosine_cost, cost_matrix, sqeuclidean_cost
 from espnet_otreg.ot.diagnostics import (

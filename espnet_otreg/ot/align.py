@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from espnet_otreg.ot.alignment_conf import TRANSPORTS, AlignmentConf
+from espnet_otreg.ot.align_options import TRANSPORTS, AlignmentConf
 from espnet_otreg.ot.cost import COST_RANGE, cosine_cost, cost_matrix
 from espnet_otreg.ot.gromov import fused_gromov
 from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prior

@@ -14,12 +14,12 @@ from typing import Any
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
+from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError, one_line
-from espnet_otreg.models.configuration import options_of
-from espnet_otreg.models.slm.splice import Spliced
 from espnet_otreg.ot.options import check_options, option, required
+from espnet_otreg.ot.sequences import Spliced
 from espnet_otreg.pretrained.bases import DTYPES, Base, KeepsDtype
-from espnet_otreg.pretrained.lm_cache import fingerprint
+from espnet_otreg.pretrained.lm_features import fingerprint
 from espnet_otreg.pretrained.masked_lm import import_transformers, load, resolve
 
 

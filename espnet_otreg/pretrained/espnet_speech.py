@@ -17,12 +17,12 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.tensors import full_precision
 from espnet_otreg.pretrained.bases import CHECKPOINT, Base, file_hash
-from espnet_otreg.weights import read_weights
+from espnet_otreg.weights import read_weights, tensors_only
 
 KEPT = ("frontend", "normalize", "preencoder", "encoder")
 
@@ -74,7 +74,7 @@ class ESPnetSpeechEncoder(AbsEncoder):
         self.base = experiment_base(conf.experiment, conf.checkpoint)
         self.layer, self.batched = conf.layer, conf.batched
         config, self._weights = _files(conf.experiment, conf.checkpoint)
-        model = _build(config, self._weights)
+        model = _build(config)
         self.frontend, self.normalize = model.frontend, model.normalize
         self.preencoder, self.encoder = model.preencoder, model.encoder
         if self.frontend is None:
@@ -195,12 +195,17 @@ def _read(config: Path) -> dict[str, Any]:
     return options
 
 
-def _build(config: Path, weights: Path) -> Any:
-    from espnet_otreg.tasks.asr import ASRTask  # which imports this module
+def _build(config: Path) -> Any:
+    """Build the model with random weights, which are read afterwards; no code of files is run.
+
+    A model of this package is known to ESPnet's task where `espnet_otreg.tasks.asr` was imported.
+    """
+    from espnet_otreg.compat import asr_task  # late: where the hook watches, it imports this module
 
     try:
-        return ASRTask.build_model_from_file(config, weights, "cpu")[0]
-    except (OSError, RuntimeError, KeyError) as error:
+        with tensors_only():
+            return asr_task.ASRTask.build_model_from_file(config, None, "cpu")[0]
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise UserError(
             f"the model of {config} cannot be built ({error}): use the folder as its training "
             "left it, with the files that config.yaml names"

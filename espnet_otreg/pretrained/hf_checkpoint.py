@@ -8,7 +8,7 @@ from torch import nn
 
 from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.pretrained.bases import Base, hash_files
-from espnet_otreg.pretrained.lm_cache import weight_files
+from espnet_otreg.pretrained.lm_features import weight_files
 from espnet_otreg.pretrained.masked_lm import import_transformers, load, resolve
 
 RATE = 16000

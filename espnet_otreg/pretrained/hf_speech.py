@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import dropout, gelu
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import options_of
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.tensors import full_precision, length_mask
 from espnet_otreg.pretrained.bases import DTYPES, KeepsDtype

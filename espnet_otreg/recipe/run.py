@@ -19,9 +19,8 @@ from types import FrameType
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import remove_half_written, write_json, writing
 from espnet_otreg.recipe.graph import RUN, Graph, Remark, read_graph
-from espnet_otreg.recipe.launch import Launcher
+from espnet_otreg.recipe.launch import Launcher, follow, is_further, place
 from espnet_otreg.recipe.machine import Machine
-from espnet_otreg.recipe.nodes import follow, is_further, place
 from espnet_otreg.recipe.running import Running, die_with_parent
 from espnet_otreg.recipe.running import say as log
 from espnet_otreg.recipe.step import Step

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
 from espnet_otreg.languages import has_spaces
-from espnet_otreg.report.clips import Packed
-from espnet_otreg.report.pictures import Figure, Picture
+from espnet_otreg.report.media import Figure, Packed, Picture
 from espnet_otreg.report.utterances import Browsed
 from espnet_otreg.scoring.comparison import Comparison
 from espnet_otreg.scoring.failures import MODES

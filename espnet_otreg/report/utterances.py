@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table
-from espnet_otreg.report.marks import mark_differences
 from espnet_otreg.scoring.comparison import Comparison
+from espnet_otreg.scoring.edits import mark_differences
 from espnet_otreg.scoring.failures import failure_modes
 from espnet_otreg.scoring.results import SCORE_FILE, decoding_folder
 from espnet_otreg.scoring.score_file import load_score

@@ -124,9 +124,9 @@ def _measure(
     args: argparse.Namespace, model: Any, teacher: Any, test: SpokenSet, problems: dict[str, str]
 ) -> dict[str, Any]:
     """Counts of one model on one set by method, summed over utterances; `problems` is added to."""
-    from espnet_otreg.decode.clips import padded_batches
-    from espnet_otreg.measure.alignment import measure, total
-    from espnet_otreg.measure.model_alignments import CLOSED, align_batch
+    from espnet_otreg.decode.batches import padded_batches
+    from espnet_otreg.measure.alignment_scores import measure, total
+    from espnet_otreg.measure.model_plans import CLOSED, align_batch
     from espnet_otreg.measure.truth import make_truth, truth_of_plan, words_of_tokens
 
     counts: dict[str, list[Any]] = {}
@@ -155,8 +155,8 @@ def _device(args: argparse.Namespace) -> str:
 
 def _load(args: argparse.Namespace, folder: Path) -> Any:
     """Load a recogniser, and check that --lm is the language model that taught it."""
-    from espnet_otreg.models.transfer.model import FEATURES
-    from espnet_otreg.pretrained.lm_cache import check_features
+    from espnet_otreg.models.transfer import FEATURES
+    from espnet_otreg.pretrained.lm_features import check_features
     from espnet_otreg.tasks.asr import ASRTask
 
     for needed in (folder / "config.yaml", folder / args.model_file):
@@ -172,7 +172,7 @@ def _load(args: argparse.Namespace, folder: Path) -> Any:
 
 
 def _row(name: str, system: str, method: str, seeds: list[Any]) -> list[str]:
-    from espnet_otreg.measure.alignment import total
+    from espnet_otreg.measure.alignment_scores import total
 
     figures = total(seeds).figures()
     spread = "–"

@@ -65,8 +65,7 @@ def _decoded(
     # torch and ESPnet take seconds to import, and `--help` needs none of them
     from espnet2.text.build_tokenizer import build_tokenizer
 
-    from espnet_otreg.decode.clips import padded_batches
-    from espnet_otreg.decode.ctc_greedy import ctc_greedy
+    from espnet_otreg.decode.batches import ctc_greedy, padded_batches
     from espnet_otreg.tasks.asr import ASRTask
 
     device = "cuda" if args.ngpu else "cpu"

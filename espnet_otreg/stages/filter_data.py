@@ -10,8 +10,8 @@ from pathlib import Path
 
 from espnet_otreg.corpora.audio import rate_of
 from espnet_otreg.corpora.datadir import DataDir, combine
-from espnet_otreg.corpora.filtering import Limits, filter_set
 from espnet_otreg.corpora.record import by_category, counts, write_rejected
+from espnet_otreg.corpora.trainable import Limits, filter_set
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages.cli import run
 

@@ -67,7 +67,7 @@ def cache_features(args: argparse.Namespace) -> None:
 
 
 def _cache(args: argparse.Namespace) -> None:
-    from espnet_otreg.pretrained import lm_cache
+    from espnet_otreg.pretrained import lm_features
     from espnet_otreg.pretrained import masked_lm as language_model
 
     if args.batch_size < 1:
@@ -76,8 +76,8 @@ def _cache(args: argparse.Namespace) -> None:
     items = _items(args.output, texts)
     made_of = {
         "lm": args.lm,
-        **lm_cache.fingerprint(args.lm)._asdict(),
-        "text": lm_cache.file_hash(args.text),
+        **lm_features.fingerprint(args.lm)._asdict(),
+        "text": lm_features.file_hash(args.text),
         "dtype": args.dtype,
     }
     feature_cache.refuse_strangers(args.output, made_of, "lm", "language model")

@@ -12,12 +12,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from espnet_otreg.files import write_lines
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.slm.adapter import ConvAdapterConf, StackAdapterConf
-from espnet_otreg.models.slm.conf import TRANSPORT, SLMConf, SLMModelConf
-from espnet_otreg.models.slm.prompt import PromptConf
-from espnet_otreg.models.transfer.adapter import TransferAdapterConf
-from espnet_otreg.models.transfer.conf import TransferConf
+from espnet_otreg.models.adapters import ConvAdapterConf, StackAdapterConf, TransferAdapterConf
+from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf, TransferConf
+from espnet_otreg.models.prompt import PromptConf
 from espnet_otreg.ot import AlignmentConf
 from espnet_otreg.ot.options import declared
 from espnet_otreg.pretrained.causal_lm import CausalLMConf

@@ -21,7 +21,7 @@ from espnet_otreg.corpora.record import (
     counts,
     write_rejected,
 )
-from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages.cli import run
 

@@ -71,7 +71,7 @@ def _row(
     import numpy as np
     import torch
 
-    from espnet_otreg.decode.clips import padded_batches
+    from espnet_otreg.decode.batches import padded_batches
     from espnet_otreg.measure.probe import explained, pooled, recognised
     from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 

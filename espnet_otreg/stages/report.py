@@ -67,9 +67,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def _report(args: argparse.Namespace, command: str) -> None:
     _check_packages()
-    from espnet_otreg.report.clips import pack_clips
+    from espnet_otreg.report.media import INDEX, pack_clips, read_drawn
     from espnet_otreg.report.page import Page, write_page
-    from espnet_otreg.report.pictures import INDEX, read_drawn
     from espnet_otreg.report.utterances import collect_utterances
     from espnet_otreg.scoring.provenance import provenance
 
@@ -143,7 +142,7 @@ def _draw(comparison: Any, folder: Path) -> list[Any]:
     """Draw what `stages/gap` does not, and return it for the page."""
     from espnet_otreg.measure.plots import save
     from espnet_otreg.report.figures import differences_figure, rates_figure
-    from espnet_otreg.report.pictures import Figure, data_uri
+    from espnet_otreg.report.media import Figure, data_uri
 
     rates = "Error rates with their 95 % intervals over speakers; small ticks are training seeds."
     figures = [("rates", "Error rates", rates, rates_figure(comparison))]

@@ -5,7 +5,8 @@ With --gap, the panel of measures and the system's first plan are put beside the
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.stages import cli
 
 DESK, PHONE = {"width": 1240, "height": 900}, {"width": 390, "height": 820}
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# root, as in containers, has no sandbox; and nothing is to be asked of a network
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync")
+_QUIET = ("--disable-background-networking", "--disable-component-update")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -60,7 +65,7 @@ def shrink(path: Path) -> None:
 
 def _copy_drawn(gap: Path, system: str, output: Path) -> list[Path]:
     """Take what stages/gap drew for a paper as it is."""
-    from espnet_otreg.report.pictures import read_index
+    from espnet_otreg.report.media import read_index
 
     drawn = [entry for entry in read_index(gap)["pictures"] if entry["kind"] == "plan"]
     plans = [entry["file"] for entry in drawn if entry["system"] == system]
@@ -74,8 +79,6 @@ def _copy_drawn(gap: Path, system: str, output: Path) -> list[Path]:
 
 
 def _picture(report: Path, system: str, output: Path) -> list[Path]:
-    from espnet_otreg.report.browser import launch_chromium
-
     if not report.is_file():
         raise UserError(f"{report} does not exist: make it by python -m espnet_otreg.stages.report")
     output.mkdir(parents=True, exist_ok=True)
@@ -105,6 +108,31 @@ def _show_utterances(page: Any, system: str) -> None:
         page.locator("button.show").first.click()
     page.evaluate("document.getElementById('utterances').scrollIntoView()")
     page.wait_for_timeout(300)
+
+
+def find_chromium() -> str | None:
+    """Return the program's path, None if there is none."""
+    return next((path for name in _NAMES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def launch_chromium() -> Iterator[Any]:
+    """Yield a browser of Playwright's that runs the system's Chromium."""
+    path = find_chromium()
+    if path is None:
+        raise UserError(f"no browser: none of {', '.join(_NAMES)} is in PATH; try make browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "pictures of pages need playwright: pip install 'espnet_otreg[browser]'"
+        ) from error
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS, *_QUIET])
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def cache_frames(args: argparse.Namespace) -> None:
 
 def _cache(args: argparse.Namespace) -> None:
     from espnet_otreg.pretrained.bases import file_hash
-    from espnet_otreg.pretrained.speech_cache import source_of
+    from espnet_otreg.pretrained.speech_features import source_of
 
     encoder, conf = _configured(args.config, args.encoder)
     source = source_of(encoder, conf)
@@ -133,7 +133,7 @@ def _cache(args: argparse.Namespace) -> None:
 
 def _configured(config: Path, encoder: str | None) -> tuple[str, dict[str, Any]]:
     """Return `encoder` and `encoder_conf` of a training YAML."""
-    from espnet_otreg.pretrained.speech_cache import NAMES
+    from espnet_otreg.pretrained.speech_features import NAMES
     from espnet_otreg.yaml_files import read_yaml
 
     if not config.is_file():
@@ -177,7 +177,8 @@ def _encoder(job: Job) -> Any:
     """Load the encoder, once per process."""
     import torch
 
-    from espnet_otreg.pretrained.speech_cache import ENCODERS
+    import espnet_otreg.tasks.asr  # noqa: F401  (registers this package's models)
+    from espnet_otreg.pretrained.speech_features import ENCODERS
 
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # the processes share the cores

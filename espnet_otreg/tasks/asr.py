@@ -12,18 +12,17 @@ from espnet2.train.trainer import Trainer
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.otreg.model import OTRegASRModel
-from espnet_otreg.models.slm.adapter import ConvAdapter, StackAdapter
-from espnet_otreg.models.slm.model import SLMModel
-from espnet_otreg.models.transfer.adapter import TransferAdapter
-from espnet_otreg.models.transfer.model import FEATURES, OTTransferASRModel
+from espnet_otreg.models.adapters import ConvAdapter, StackAdapter, TransferAdapter
+from espnet_otreg.models.otreg import OTRegASRModel
+from espnet_otreg.models.slm import SLMModel
+from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
+from espnet_otreg.pretrained.bases import freeze
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
-from espnet_otreg.pretrained.freezing import freeze
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
-from espnet_otreg.pretrained.lm_cache import check_features
-from espnet_otreg.pretrained.speech_cache import check_speech_features, source_of
+from espnet_otreg.pretrained.lm_features import check_features
+from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer

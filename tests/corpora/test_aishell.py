@@ -8,8 +8,8 @@ from espnet_otreg.corpora import aishell
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
-from espnet_otreg.models.transfer.conf import TransferConf
-from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.models.options import TransferConf
+from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.scoring.wer import metric_of
 from espnet_otreg.stages import prepare_data
 

@@ -3,7 +3,7 @@ import pytest
 
 from espnet_otreg.corpora.datadir import DataDir, combine
 from espnet_otreg.corpora.record import Record
-from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import prepare_data
 

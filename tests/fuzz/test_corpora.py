@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import write_rejected
-from espnet_otreg.corpora.transcript import normalise_transcript
+from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.stages.prepare_data import prepare_data, to_data_dir
 
 from .inputs import TEXT_PIECES, damaged

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import strategies as st
 
 from espnet_otreg.corpora.datadir import DataDir, combine
-from espnet_otreg.corpora.filtering import Limits, filter_set
 from espnet_otreg.corpora.journal import Journal, Outcome
 from espnet_otreg.corpora.manifest import MANIFEST, is_current, write_manifest, wrong_lines
 from espnet_otreg.corpora.overlap import find_shared
+from espnet_otreg.corpora.trainable import Limits, filter_set
 from espnet_otreg.corpora.validate import wrong_recordings
 from espnet_otreg.measure.compression import read_shortening, summarise
 from espnet_otreg.measure.training_log import read_epochs

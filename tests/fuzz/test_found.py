@@ -19,7 +19,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_lines
 from espnet_otreg.measure.compression import read_shortening
 from espnet_otreg.measure.truth import read_word_times
-from espnet_otreg.report.pictures import INDEX, read_drawn
+from espnet_otreg.report.media import INDEX, read_drawn
 from espnet_otreg.scoring.hypotheses import read_hypotheses
 from espnet_otreg.scoring.provenance import read_training_run
 from espnet_otreg.scoring.score_file import load_score, save_score

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.configuration import read_options
-from espnet_otreg.models.otreg.conf import OTConf
+from espnet_otreg.models.options import OTConf
 from espnet_otreg.recipe.stamps import Stamps
 from espnet_otreg.recipe.sweep import read_sweep
 

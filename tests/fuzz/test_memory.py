@@ -10,7 +10,7 @@ import pytest
 
 from espnet_otreg.corpora import mpeg
 from espnet_otreg.corpora.audio import BadAudio, load_clip
-from espnet_otreg.corpora.pairs import read_pairs
+from espnet_otreg.corpora.clip_tables import read_pairs
 from espnet_otreg.corpora.tsv import read_named_rows
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table

@@ -8,14 +8,12 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
+from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json
-from espnet_otreg.models.configuration import read_options
-from espnet_otreg.models.otreg.conf import OTConf
-from espnet_otreg.models.slm.conf import SLMConf
-from espnet_otreg.models.slm.prompt import PromptConf
-from espnet_otreg.models.transfer.conf import TransferConf
-from espnet_otreg.ot.alignment_conf import AlignmentConf
+from espnet_otreg.models.options import OTConf, SLMConf, TransferConf
+from espnet_otreg.models.prompt import PromptConf
+from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.recipe.stamps import Stamps
 from espnet_otreg.recipe.sweep import read_sweep, write_configs
 

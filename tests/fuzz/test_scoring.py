@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.recipe.sweep import Sweep, Variant
-from espnet_otreg.report.pictures import INDEX, read_drawn
+from espnet_otreg.report.media import INDEX, read_drawn
 from espnet_otreg.report.utterances import collect_utterances
 from espnet_otreg.scoring.ablation import ablation_table
 from espnet_otreg.scoring.document import results_document, results_json

@@ -19,8 +19,7 @@ from tiny_llm import SENTENCES, save_llm
 from tiny_lm import save_bert
 from tiny_packs import MODEL, make_pack, save_clip, save_listener, save_recogniser, save_taught
 
-from espnet_otreg.decode.ctc_greedy import ctc_greedy
-from espnet_otreg.decode.recording import read_recording
+from espnet_otreg.decode.batches import ctc_greedy, read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.decode.speech2text import Speech2Text
 from espnet_otreg.errors import UserError

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.measure.curves import COLOURS, DIAGNOSTICS, panel_figure, training_figure
-from espnet_otreg.measure.gap import MEASURES
+from espnet_otreg.measure.gap_measures import MEASURES
 from espnet_otreg.measure.plots import Utterance, distance_figure, frame_shares, plan_figure, save
 
 LABELS = ["▁the", "▁green", "▁box", "es", "silence"]

@@ -10,10 +10,10 @@ from tiny_slm import make_batch as make_slm_batch
 from tiny_speech import save_experiment
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.measure.forced import close_gaps
+from espnet_otreg.measure.model_plans import close_gaps
 from espnet_otreg.measure.spaces import Space, spell
-from espnet_otreg.models.ctc_path import forced_plan
-from espnet_otreg.models.otreg.conf import OTConf
+from espnet_otreg.models.ctc import forced_plan
+from espnet_otreg.models.options import OTConf
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]

@@ -10,7 +10,7 @@ from tiny_llm import save_llm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.mini import causal_lm, causal_lm_batch, masked_lm, model_folder
+from espnet_otreg.mini import causal_lm, causal_lm_batch, lm_common, masked_lm
 from espnet_otreg.mini import causal_lm_text as text
 from espnet_otreg.stages import make_mini_llm
 
@@ -279,7 +279,7 @@ def test_an_interruption_while_saving_leaves_no_folder(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_folder, "write_json", interrupted)
+    monkeypatch.setattr(lm_common, "write_json", interrupted)
     with pytest.raises(KeyboardInterrupt):
         causal_lm.make_causal_lm(tmp_path / "llm", "smoke", ["en"], "none", 0)
     assert not list(tmp_path.iterdir())

@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.mini import masked_lm, model_folder
+from espnet_otreg.mini import lm_common, masked_lm
 from espnet_otreg.mini.grammar import draw_split
 from espnet_otreg.mini.lexicon import LANGUAGES
-from espnet_otreg.pretrained.lm_cache import fingerprint
+from espnet_otreg.pretrained.lm_features import fingerprint
 from espnet_otreg.pretrained.masked_lm import LanguageModel, LMTokenizer
 
 
@@ -142,7 +142,7 @@ def test_an_interruption_while_saving_leaves_no_folder(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_folder, "write_json", interrupted)
+        patch.setattr(lm_common, "write_json", interrupted)
         with pytest.raises(KeyboardInterrupt):
             masked_lm.make_masked_lm(tmp_path / "lm", "smoke", 0)
     assert not list(tmp_path.iterdir())

@@ -10,8 +10,8 @@ from tiny_models import ENCODER, TOKENS, make_batch, run
 from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.transfer.model import FEATURES
-from espnet_otreg.models.transfer.places import ctc_places
+from espnet_otreg.models.ctc import ctc_places
+from espnet_otreg.models.transfer import FEATURES
 from espnet_otreg.ot import align
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 

@@ -7,7 +7,7 @@ from tiny_slm import build, make_batch
 from transformers import AutoModelForCausalLM
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.models.slm.splice import splice
+from espnet_otreg.ot.sequences import splice
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size, load_tokenizer, silence_id
 
 KINDS = ("qwen2", "llama", "gpt2")

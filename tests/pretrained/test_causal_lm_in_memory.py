@@ -2,7 +2,7 @@ import torch
 from tiny_llm import save_llm
 from transformers import AutoModelForCausalLM
 
-from espnet_otreg.models.slm.splice import splice
+from espnet_otreg.ot.sequences import splice
 from espnet_otreg.pretrained.causal_lm import CausalLM, load_tokenizer
 
 

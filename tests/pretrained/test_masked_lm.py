@@ -11,8 +11,8 @@ from tiny_lm import save_bert
 from transformers import BertModel, BertTokenizer, RobertaConfig, RobertaModel
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.pretrained import lm_cache
-from espnet_otreg.pretrained.lm_cache import check_features, file_hash, fingerprint
+from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
+from espnet_otreg.pretrained.lm_features import check_features, file_hash, fingerprint
 from espnet_otreg.pretrained.masked_lm import (
     LanguageModel,
     LMTokenizer,
@@ -227,7 +227,7 @@ def cached(saved, tmp_path):
         "dtype": "float16",
         "utterances": 1,
     }
-    (folder / lm_cache.FEATURES_JSON).write_text(json.dumps(content))
+    (folder / FEATURES_JSON).write_text(json.dumps(content))
     return folder
 
 
@@ -257,6 +257,6 @@ def test_features_of_another_text_are_refused(saved, cached):
 
 
 def test_unfinished_features_are_refused(saved, cached):
-    (cached / lm_cache.FEATURES_JSON).unlink()
+    (cached / FEATURES_JSON).unlink()
     with pytest.raises(UserError, match="unfinished or of unknown origin"):
         check_features(cached / "feats.scp", saved)

@@ -164,11 +164,9 @@ def test_the_sweeps_that_were_asked_for_are_shipped():
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_change_options_that_exist_to_values_that_are_allowed(path, monkeypatch):
-    from espnet_otreg.models.configuration import read_options
-    from espnet_otreg.models.otreg.conf import OTConf
-    from espnet_otreg.models.slm.conf import SLMConf
-    from espnet_otreg.models.transfer.conf import TransferConf
-    from espnet_otreg.ot.alignment_conf import AlignmentConf
+    from espnet_otreg.configuration import read_options
+    from espnet_otreg.models.options import OTConf, SLMConf, TransferConf
+    from espnet_otreg.ot.align_options import AlignmentConf
 
     monkeypatch.chdir(RECIPE)
     sweep = read_sweep(path)

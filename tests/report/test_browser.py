@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from espnet_otreg.report.browser import find_chromium, launch_chromium
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.wer import score
 from espnet_otreg.stages.report import main
+from espnet_otreg.stages.screenshots import find_chromium, launch_chromium
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: make browser")
 pytest.importorskip("playwright")

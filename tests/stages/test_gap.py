@@ -10,7 +10,7 @@ from tiny_models import TOKENS
 from tiny_speech import save_experiment
 
 from espnet_otreg.files import write_lines
-from espnet_otreg.measure.gap import MEASURES
+from espnet_otreg.measure.gap_measures import MEASURES
 from espnet_otreg.measure.gap_of_models import shared_conf, spread
 from espnet_otreg.stages import gap
 

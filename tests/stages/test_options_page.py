@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import espnet_otreg
-from espnet_otreg.models.configuration import read_options
+from espnet_otreg.configuration import read_options
 from espnet_otreg.ot.options import declared
 from espnet_otreg.recipe.declared import OPTIONS
 from espnet_otreg.stages.options_page import CHAPTERS, main, options_page

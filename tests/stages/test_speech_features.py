@@ -19,7 +19,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table, write_lines
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
-from espnet_otreg.pretrained.speech_cache import check_speech_features, source_of
+from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.stages import speech_features
 
 SAMPLES = {"b": 9001, "a": 16000, "e": 4321, "c": 15999, "d": 1200}

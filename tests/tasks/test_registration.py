@@ -8,7 +8,7 @@ import pytest
 
 from espnet_otreg import shim
 from espnet_otreg.compat import asr_task
-from espnet_otreg.models.otreg.model import OTRegASRModel
+from espnet_otreg.models.otreg import OTRegASRModel
 from espnet_otreg.stages import asr_train
 from espnet_otreg.tasks import asr as tasks
 

@@ -12,7 +12,7 @@ from tiny_speech import save_encoder
 from espnet_otreg.compat import asr_task
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_json, write_lines
-from espnet_otreg.pretrained.speech_cache import source_of
+from espnet_otreg.pretrained.speech_features import source_of
 from espnet_otreg.tasks.asr import ASRTask
 from espnet_otreg.tasks.trainer import WholeTrainer
 

@@ -1,0 +1,144 @@
+"""What the models take in a configuration: every key, its type and its range.
+
+All is checked before data is read. `ot_conf` belongs to every model with a transport term,
+`transfer_conf` to `model: ot_transfer`, `model_conf` and the `slm_conf` in it to `model: slm`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from espnet_otreg.ot.cost import COSTS
+from espnet_otreg.ot.options import SolverOptions, check_options, option, same
+
+TABLES = ("decoder", "ctc", "llm")
+
+
+@dataclass(frozen=True)
+class OTConf:
+    """The optimal-transport term, with the defaults of `model: otreg`."""
+
+    weight: float = option(0.3, "λ_OT: share of the term in the loss; 0 is the stock model", low=0)
+    sparsity_weight: float = option(0.1, "λ_spr, of the sparsity: one frame, one token", low=0)
+    cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
+    epsilon: float = same(SolverOptions, "epsilon", 0.1)
+    max_iters: int = same(SolverOptions, "max_iters", 50)
+    relax_speech: float = same(SolverOptions, "relax_speech", math.inf)
+    relax_text: float = same(SolverOptions, "relax_text", math.inf)
+    frames_per_token: float | None = option(
+        None, "frames that a token weighs, silence those that are left; null: all weigh the same",
+        low=0, above=True,
+    )  # fmt: skip
+    text_table: str = option(
+        "decoder", "whose rows are the targets: the decoder's input embedding, those of the CTC "
+        "layer, or the language model's of model: slm", choices=TABLES,
+    )  # fmt: skip
+    unique_threshold: float = option(
+        0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
+    )
+    start_epoch: int = option(1, "first epoch in which the term enters the loss", low=1)
+    end_epoch: int | None = option(None, "last such epoch; null: the last of all", low=1)
+    control: str = option(
+        "none", "shuffled: every utterance gets its batch neighbour's transcript, to see what is "
+        "not the transcript's doing", choices=("none", "shuffled"),
+    )  # fmt: skip
+    unroll: bool = same(SolverOptions, "unroll", False)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.end_epoch is not None and self.end_epoch < self.start_epoch:
+            raise ValueError(
+                f"end_epoch: expected start_epoch ({self.start_epoch}) or later, or null; "
+                f"received {self.end_epoch}"
+            )
+
+    def solver(self) -> SolverOptions:
+        """Return the solver's part of it."""
+        return SolverOptions(
+            self.epsilon,
+            self.max_iters,
+            relax_speech=self.relax_speech,
+            relax_text=self.relax_text,
+            unroll=self.unroll,
+        )
+
+    def active(self, epoch: int) -> bool:
+        """Tell whether the term enters the loss of this epoch, counted from 1."""
+        return self.weight > 0 and self.start_epoch <= epoch <= (self.end_epoch or math.inf)
+
+
+COMPRESSIONS = ("none", "ot", "ctc")
+
+# Where `ot_conf` of model: slm differs from the defaults of `OTConf`.
+TRANSPORT: dict[str, Any] = {"text_table": "llm", "weight": 0.0}
+
+
+@dataclass(frozen=True)
+class SLMModelConf:
+    """The CTC share, and the mappings that are told below."""
+
+    ctc_weight: float = option(
+        0.0, "below 1; above 0 adds that share of a CTC loss on the adapter's output, over "
+        "ESPnet's token list and its own blank", low=0, high=1,
+    )  # fmt: skip
+    slm_conf: dict | None = option(None, "see `slm_conf`")
+    ot_conf: dict | None = option(None, "see `ot_conf`")
+    prompt_conf: dict | None = option(None, "see `prompt_conf`")
+    extract_feats_in_collect_stats: bool = option(True, "ESPnet's own; nothing is collected here")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.ctc_weight == 1:
+            raise ValueError("ctc_weight: expected a number from 0 to below 1; received 1")
+
+
+@dataclass(frozen=True)
+class SLMConf:
+    """What trains, and how speech is shortened before the language model reads it."""
+
+    freeze: tuple[str, ...] = option(
+        ("encoder", "decoder"), "parts that do not train, by name; one that matches nothing is an "
+        "error",
+    )  # fmt: skip
+    compression: str = option(
+        "none", "shorten speech: ot by likeness and silence, ctc by the CTC head",
+        choices=COMPRESSIONS,
+    )  # fmt: skip
+    compression_start: int = option(1, "training epochs before it read everything", low=1)
+    merge_threshold: float = option(
+        0.9, "of ot: neighbours with a higher cosine become their mean", low=-1, high=1
+    )
+    drop_threshold: float = option(
+        0.9, "of ot: embeddings nearer to the silence token are dropped", low=-1, high=1
+    )
+    silence_token: str | None = option(
+        None, "whose embedding stands for silence; null: the tokenizer's pad token"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class TransferConf:
+    """What a language model teaches, with the defaults of arXiv 2509.05609."""
+
+    main_weight: float = option(
+        0.3, "η: share of the recognition loss; 1 is the stock model", low=0, high=1
+    )
+    align_weight: float = option(
+        1.0, "w_a: of Σ (1 - cos) between tokens and the frames aligned to them", low=0
+    )
+    transport_weight: float = option(1.0, "w_t: of the transport cost", low=0)
+    layers: tuple[int, ...] = option(
+        (), "different encoder layers, from 1, aligned too; their projections serve training alone",
+        low=1,
+    )  # fmt: skip
+    language_model: str | None = option(
+        None, "folder or hub name; needed where features are not cached"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers: expected different numbers; received {list(self.layers)}")

@@ -1,1 +1,0 @@
-"""ESPnet's ASR model with the transport term."""

@@ -1,0 +1,253 @@
+"""`model: slm`: speech encoder, adapter and a causal language model that writes the answer.
+
+The adapter's output, by wish shortened, stands in a prompt in front of which and behind which the
+language model reads text; cross-entropy on the answer trains it. The transport term of OTReg
+(arXiv 2508.08131) draws it to the language model's own embeddings of the transcript.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from espnet_otreg.compat import ESPnetASRModel, force_gatherable
+from espnet_otreg.configuration import options_of, read_options
+from espnet_otreg.errors import UserError
+from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
+from espnet_otreg.models.prompt import (
+    Prompt,
+    PromptConf,
+    answer_ids,
+    language_codes,
+    piece_ids,
+    prompt_sides,
+)
+from espnet_otreg.models.transport_term import (
+    EpochCount,
+    make_loss,
+    make_targets,
+    measured,
+    target_weights,
+)
+from espnet_otreg.ot import Compressed, compress
+from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
+from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
+from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
+
+IGNORED = -100  # label of what is no answer
+
+PARTS = (  # that ESPnet builds and hands in
+    *("vocab_size", "token_list", "frontend", "specaug", "normalize", "preencoder", "encoder"),
+    *("postencoder", "decoder", "ctc", "joint_network"),
+)
+
+
+class Speech(NamedTuple):
+    """Speech as the language model reads it."""
+
+    x: Tensor  # (B, T, D) embeddings, shortened if that is asked for
+    lengths: Tensor  # (B,)
+    whole: Tensor  # (B, T', D) the adapter's output
+    whole_lengths: Tensor  # (B,)
+    compressed: Compressed | None  # what became of it
+
+
+class SLMModel(ESPnetASRModel):
+    """A speech language model of ESPnet's parts.
+
+    Takes an encoder, an adapter as postencoder, `decoder: causal_lm` and whatever else ESPnet's
+    model is made of, and the options of `SLMModelConf`: `slm_conf` (see `SLMConf`), `ot_conf`
+    (`OTConf`), `prompt_conf` (`PromptConf`).
+    """
+
+    @options_of(SLMModelConf, "model_conf", PARTS)
+    def __init__(self, conf: SLMModelConf, **parts: Any) -> None:
+        own = read_options(SLMConf, conf.slm_conf or {}, "slm_conf")
+        transport = {**TRANSPORT, **(conf.ot_conf or {})}
+        transport_conf = read_options(OTConf, transport, "ot_conf")
+        adapter, decoder = parts["postencoder"], parts["decoder"]
+        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
+        super().__init__(
+            **{**parts, "postencoder": None},  # `encode` then ends with the encoder's frames
+            ctc_weight=conf.ctc_weight,
+            report_cer=False,
+            report_wer=False,
+            extract_feats_in_collect_stats=conf.extract_feats_in_collect_stats,
+        )
+        self.adapter = adapter
+        self.slm_conf, self.ot_conf = own, transport_conf
+        prompt = read_options(PromptConf, conf.prompt_conf or {}, "prompt_conf")
+        self.prompt = Prompt(prompt, decoder.tokenizer)
+        self.silence = silence_id(decoder.tokenizer, own.silence_token)
+        pieces = piece_ids(parts["token_list"], decoder)
+        self.register_buffer("piece_ids", pieces, persistent=False)
+        self.ot_loss = make_loss(transport_conf)
+        if self.ctc is not None:
+            if self.ctc.ctc_type != "builtin":
+                raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
+            self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
+        freeze(self, own.freeze, "slm_conf.freeze")
+        self._count = EpochCount(self)
+        self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
+        logging.info(audit(self))
+
+    def train(self, mode: bool = True) -> "SLMModel":
+        """Switch the mode of what trains; frozen parts stay as they are at inference."""
+        super().train(mode)
+        for part in (self.encoder, self.decoder):
+            if is_frozen(part) and not getattr(part, "checkpointed", False):
+                part.eval()
+        return self
+
+    def forward(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor,
+        text_lengths: Tensor,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Cross-entropy on the answer, plus the CTC and transport terms that have a weight.
+
+        Args:
+            speech: (B, samples), or (B, T, D) frames of a frozen encoder, cached
+            speech_lengths: (B,)
+            text: (B, L) the answer in the token list, padded with -1
+            text_lengths: (B,)
+            kwargs: "language" (B, C), bytes of each utterance's language code, padded with -1;
+                "transcript" (B, M), the language model's ids of what is said, where the answer is
+                something else; "utt_id"
+        """
+        self._count.look(self.training)
+
+        # 1. Speech embeddings, and the answer in the language model's ids
+        heard = self.hear(speech, speech_lengths)
+        text = text[:, : text_lengths.max()]
+        ids = self.piece_ids[text.clamp(min=0)].masked_fill(text < 0, -1)  # (B, L)
+
+        # 2. Prompt, speech and answer; logits of the answer alone
+        answer, answer_lengths = answer_ids(ids, text_lengths, self.decoder.eos)
+        inputs = self.read(heard, language_codes(kwargs.get("language"), len(ids)), answer)
+        logits = self.decoder.logits(inputs, answer.shape[1] + 1)[:, :-1]  # (B, A, V)
+        labels = right_aligned(answer, answer_lengths, IGNORED)
+        loss_ce, right = _answer_loss(logits, labels)
+        loss, stats = loss_ce, {"loss_ce": loss_ce.detach(), "acc": right}
+
+        # 3. CTC on the adapter's output
+        if self.ctc is not None:
+            shares = self.ctc(heard.whole, heard.whole_lengths, text, text_lengths)  # (B,)
+            loss_ctc = (shares / text_lengths.clamp(min=1)).sum()  # per token, as the rest
+            loss = loss + self.ctc_weight * loss_ctc
+            stats["loss_ctc"] = loss_ctc.detach()
+
+        # 4. Transport to the transcript; without a weight it is measured in validation alone
+        if self.ot_conf.weight > 0 or not self.training:
+            spoken = kwargs.get("transcript")
+            spoken_lengths = text_lengths if spoken is None else kwargs["transcript_lengths"]
+            active = self.ot_conf.active(self._count.epoch)
+            with torch.set_grad_enabled(active and torch.is_grad_enabled()):
+                term, told = self._transport(
+                    heard, ids if spoken is None else spoken, spoken_lengths
+                )
+            stats.update(told)
+            if active:
+                loss = loss + self.ot_conf.weight * term
+
+        stats["kept"] = (heard.lengths.sum() / heard.whole_lengths.sum().clamp(min=1)).detach()
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, loss.new_tensor(len(text))), loss.device)
+
+    def hear(self, speech: Tensor, speech_lengths: Tensor) -> Speech:
+        """Turn speech into embeddings: encode, adapt, shorten."""
+        if speech.dim() == 3 and hasattr(self.encoder, "base"):
+            size = self.encoder.output_size()
+            if speech.shape[2] != size:
+                raise UserError(
+                    f"cached frames have {speech.shape[2]} dimensions, the encoder's {size}: make "
+                    "them again with espnet_otreg.stages.speech_features and this config"
+                )
+            frames, lengths = speech.float(), speech_lengths
+        else:
+            grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
+            with torch.set_grad_enabled(grad):
+                frames, lengths = self.encode(speech, speech_lengths)
+        whole, whole_lengths = self.adapter(frames, lengths)
+        short = self._shorten(whole, whole_lengths)
+        if short is None:
+            return Speech(whole, whole_lengths, whole, whole_lengths, None)
+        return Speech(short.x, short.lengths, whole, whole_lengths, short)
+
+    def read(
+        self, heard: Speech, languages: Sequence[str | None], answer: Tensor | None = None
+    ) -> Spliced:
+        """Put speech into its prompt, followed by an answer (B, A), padded with -1, if given."""
+        before, after = prompt_sides(self.prompt, languages, heard.x.device)
+        parts = [(self.decoder.embed(ids), (ids >= 0).sum(1)) for ids in (before, after)]
+        parts.insert(1, (heard.x.to(parts[0][0].dtype), heard.lengths))
+        if answer is not None:
+            parts.append((self.decoder.embed(answer), (answer >= 0).sum(1)))
+        return splice(parts, "left")
+
+    def _shorten(self, x: Tensor, lengths: Tensor) -> Compressed | None:
+        conf = self.slm_conf
+        if self.training and max(self._count.epoch, 1) < conf.compression_start:
+            return None
+        if conf.compression == "ot":
+            return compress(
+                x,
+                lengths,
+                self.decoder.table[self.silence].detach(),
+                merge_threshold=conf.merge_threshold,
+                drop_threshold=conf.drop_threshold,
+            )
+        if conf.compression == "ctc":
+            with torch.no_grad():
+                best = self.ctc.argmax(x)
+            return ctc_compress(x, lengths, best, self.blank_id)
+        return None
+
+    def _transport(
+        self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        table = self.decoder.table
+        targets = make_targets(self.ot_conf, spoken, spoken_lengths, table, self.silence)
+        lengths = heard.whole_lengths
+        weights = target_weights(self.ot_conf, targets, lengths)
+        out = self.ot_loss(
+            heard.whole, lengths, targets.embeddings, targets.lengths, text_weights=weights
+        )
+        return out.loss, measured(self.ot_conf, out, targets)
+
+    def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Nothing to collect: shapes come from data preparation."""
+        raise UserError("model: slm needs no statistics: use --feats_normalize utterance_mvn")
+
+
+def _answer_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over utterances of their mean per token, and the share of tokens that are right."""
+    asked = labels != IGNORED
+    each = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    loss = (each.sum(1) / asked.sum(1).clamp(min=1)).mean()
+    right = ((logits.argmax(2) == labels) & asked).sum() / asked.sum().clamp(min=1)
+    return loss, right.detach()
+
+
+def _check_parts(
+    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf
+) -> None:
+    if not isinstance(decoder, CausalLM):
+        raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
+    if adapter is None:
+        raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
+    if decoder.trainable and "decoder" in conf.freeze:
+        raise UserError(
+            "decoder_conf.trainable: true and slm_conf.freeze with decoder contradict each other: "
+            "set slm_conf.freeze: [encoder]"
+        )
+    if conf.compression == "ctc" and ctc_weight == 0:
+        raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
+    if transport.text_table != "llm":
+        raise UserError("model: slm aligns with the language model's table: text_table: llm")

@@ -1,1 +1,0 @@
-"""A speech language model: frozen encoder, adapter, frozen language model."""

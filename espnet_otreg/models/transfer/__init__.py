@@ -1,1 +1,0 @@
-"""A CTC model taught by a masked language model through transport."""
