@@ -4,8 +4,10 @@ Takes frontend, normalisation and encoder of an experiment of ESPnet's ASR task,
 (`frontend: null`, `input_size: 1`); SpecAugment, decoder and CTC stay behind.
 """
 
+import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,13 @@ from espnet_otreg.pretrained.bases import CHECKPOINT, Base, file_hash
 from espnet_otreg.weights import read_weights
 
 KEPT = ("frontend", "normalize", "preencoder", "encoder")
+Loader = Callable[[Path, Path, str], tuple[Any, argparse.Namespace]]  # config, weights, device
+_loaders: list[Loader] = []  # one, or none yet
+
+
+def set_loader(loader: Loader) -> None:
+    """Say what builds an experiment's model: the task, which knows all models and imports us."""
+    _loaders[:] = [loader]
 
 
 def experiment_base(experiment: str, checkpoint: str = CHECKPOINT) -> Base:
@@ -196,10 +205,13 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 def _build(config: Path, weights: Path) -> Any:
-    from espnet_otreg.tasks.asr import ASRTask  # which imports this module
-
+    if not _loaders:
+        raise UserError(
+            "encoder: espnet_speech has its experiment built by the task, which is not loaded: "
+            "import espnet_otreg.tasks.asr first"
+        )
     try:
-        return ASRTask.build_model_from_file(config, weights, "cpu")[0]
+        return _loaders[0](config, weights, "cpu")[0]
     except (OSError, RuntimeError, KeyError) as error:
         raise UserError(
             f"the model of {config} cannot be built ({error}): use the folder as its training "

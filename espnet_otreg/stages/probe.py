@@ -12,7 +12,7 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 CONDITIONS = {"rate_wpm": "rate", "pitch": "pitch", "snr_db": "noise"}
 
@@ -71,6 +71,7 @@ def _row(
     import numpy as np
     import torch
 
+    import espnet_otreg.tasks.asr  # noqa: F401 - builds experiments
     from espnet_otreg.decode.clips import padded_batches
     from espnet_otreg.measure.probe import explained, pooled, recognised
     from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder

@@ -18,7 +18,7 @@ from espnet_otreg.models.slm.model import SLMModel
 from espnet_otreg.models.transfer.adapter import TransferAdapter
 from espnet_otreg.models.transfer.model import FEATURES, OTTransferASRModel
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
-from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
+from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder, set_loader
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
 from espnet_otreg.pretrained.freezing import freeze
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
@@ -129,6 +129,9 @@ class ASRTask(asr_task.ASRTask):
                     super().main_worker(args)
             except torch.OutOfMemoryError as error:
                 raise UserError(OUT_OF_MEMORY) from error
+
+
+set_loader(ASRTask.build_model_from_file)
 
 
 def check_cached_frames(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from tiny_models import ENCODER
 from tiny_speech import noises, save_experiment
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.pretrained import espnet_speech
 from espnet_otreg.pretrained.espnet_speech import CHECKPOINT, ESPnetSpeechEncoder
 from espnet_otreg.tasks.asr import ASRTask
 
@@ -44,6 +45,15 @@ def stock(folder):
     """Build the experiment's own model."""
     files = str(folder / "config.yaml"), str(folder / CHECKPOINT)
     return ASRTask.build_model_from_file(*files, "cpu")[0].eval()
+
+
+def test_an_experiment_that_no_task_can_build_is_refused_with_what_to_import(trained, monkeypatch):
+    folder = trained("conformer")
+    monkeypatch.setattr(espnet_speech, "_loaders", [])
+    with pytest.raises(UserError, match=r"not loaded: import espnet_otreg\.tasks\.asr first"):
+        build(folder)
+    monkeypatch.undo()
+    build(folder)
 
 
 @torch.no_grad()
