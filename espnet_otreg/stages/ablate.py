@@ -30,7 +30,7 @@ from espnet_otreg.scoring.provenance import provenance
 from espnet_otreg.scoring.results import Comparison, SetName, System, compare
 from espnet_otreg.scoring.tables import NOTHING, Table, plain
 from espnet_otreg.scoring.wer import AUTO, CHARACTERS
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import run
 
 PROGRAM = "python -m espnet_otreg.stages.ablate"
 STDERR = 2  # where the recipe's own output goes, so that stdout is the table alone
@@ -71,7 +71,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Run what is missing, write the page and the JSON, and print the table."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    cli.run(lambda: _ablate(args, f"{PROGRAM} {shlex.join(given)}"))
+    run(lambda: _ablate(args, f"{PROGRAM} {shlex.join(given)}"))
 
 
 def _ablate(args: argparse.Namespace, command: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, read_table, write_json, write_lines
-from espnet_otreg.stages.cli import command_line, run
+from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.alignment"
 HEADER = ["set", "system", "alignment", "precision", "recall", "F1", "± seeds", "coverage"]

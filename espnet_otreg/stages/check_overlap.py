@@ -14,7 +14,7 @@ from espnet_otreg.corpora.overlap import Count, Shared, find_shared
 from espnet_otreg.corpora.record import Rejected, by_category, counts, write_rejected
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 SHOWN = 3  # examples in a message
 

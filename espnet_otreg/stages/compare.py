@@ -29,7 +29,7 @@ from espnet_otreg.scoring.results import SetName, compare, parse_external, parse
 from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.tables import main_table, plain, verdicts
 from espnet_otreg.scoring.wer import METRICS
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.compare"
 
@@ -126,7 +126,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         parser.error("name the decoding of the experiments by --decode_tag")
     if len(args.systems) + len(args.external) + (args.baseline is not None) < 2:
         parser.error("name at least one system to compare by --systems or --external")
-    cli.run(lambda: _compare(args, cli.command_line(PROGRAM, given)))
+    run(lambda: _compare(args, command_line(PROGRAM, given)))
 
 
 def _compare(args: argparse.Namespace, command: str) -> None:

@@ -10,7 +10,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, read_table, write_json, write_lines
 from espnet_otreg.measure.compression import Report, Shortened, read_shortening, summarise
 from espnet_otreg.measure.truth import read_word_times
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 HEADER = (
     *("system", "test set", "embeddings/s", "after merge", "after drop"),

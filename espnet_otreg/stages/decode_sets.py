@@ -29,7 +29,7 @@ from espnet_otreg.scoring.timing import (
     record_timing,
     write_conditions,
 )
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 from espnet_otreg.tasks.run_record import training_state
 
 TABLES = ("text", "token", "token_int", "score", "shortening")

@@ -17,7 +17,7 @@ from pathlib import Path
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.download import BY_HAND, SERVERS, download, sources
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

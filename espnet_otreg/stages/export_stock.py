@@ -19,7 +19,7 @@ import yaml
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
 from espnet_otreg.hub.stock import STOCK_NAME, stock_config
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 OWN_PARTS = ("transfer_adapter",)  # of the model; they need this package at inference too
 TRAINING_ONLY = ("layer_projections.",)  # weights that inference has no use for

@@ -13,7 +13,7 @@ from espnet_otreg.corpora.datadir import DataDir, combine
 from espnet_otreg.corpora.record import by_category, counts, write_rejected
 from espnet_otreg.corpora.trainable import Limits, filter_set
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

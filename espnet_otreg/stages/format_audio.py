@@ -18,7 +18,7 @@ from espnet_otreg.corpora.manifest import is_current, write_manifest, wrong_line
 from espnet_otreg.corpora.record import Rejected, by_category, counts, write_rejected
 from espnet_otreg.corpora.validate import refuse_mismatches, wrong_recordings
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def sampling_rate(text: str) -> int:

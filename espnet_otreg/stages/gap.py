@@ -16,7 +16,7 @@ from pathlib import Path
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, write_json, write_lines
 from espnet_otreg.pretrained.feature_cache import features_of
-from espnet_otreg.stages.cli import command_line, run
+from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.gap"
 

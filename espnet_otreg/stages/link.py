@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, writing
 from espnet_otreg.pretrained import feature_cache
 from espnet_otreg.progress import progress
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 if TYPE_CHECKING:
     from espnet_otreg.pretrained.masked_lm import LanguageModel

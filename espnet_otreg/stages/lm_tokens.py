@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 if TYPE_CHECKING:
     from espnet_otreg.pretrained.masked_lm import LMTokenizer

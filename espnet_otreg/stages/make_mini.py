@@ -10,7 +10,7 @@ from pathlib import Path
 from espnet_otreg.errors import UserError
 from espnet_otreg.mini.domains import DOMAINS, EVERY, LANGUAGES_OF, SIZES
 from espnet_otreg.mini.lexicon import LANGUAGES
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     arguments = get_parser().parse_args(cmd)
-    cli.run(lambda: _make(arguments))
+    run(lambda: _make(arguments))
 
 
 def _make(arguments: argparse.Namespace) -> None:

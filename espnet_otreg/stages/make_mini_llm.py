@@ -8,7 +8,7 @@ from pathlib import Path
 from espnet_otreg.mini.causal_lm import REPORT, SIZES, make_causal_lm
 from espnet_otreg.mini.causal_lm_text import ROBUSTNESS
 from espnet_otreg.mini.lexicon import LANGUAGES
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command; an interrupted one leaves nothing and starts anew."""
     args = get_parser().parse_args(cmd)
-    cli.run(lambda: _make(args))
+    run(lambda: _make(args))
 
 
 def _make(args: argparse.Namespace) -> None:

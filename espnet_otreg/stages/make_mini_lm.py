@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.mini.masked_lm import REPORT, SIZES, make_masked_lm
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command; an interrupted one leaves nothing and starts anew."""
     args = get_parser().parse_args(cmd)
-    cli.run(lambda: _make(args))
+    run(lambda: _make(args))
 
 
 def _make(args: argparse.Namespace) -> None:

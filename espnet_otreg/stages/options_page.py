@@ -21,7 +21,7 @@ from espnet_otreg.pretrained.causal_lm import CausalLMConf
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechConf
 from espnet_otreg.pretrained.hf_speech import HFSpeechConf
 from espnet_otreg.recipe.declared import OPTIONS, Option
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 class Section(NamedTuple):

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

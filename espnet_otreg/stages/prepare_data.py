@@ -23,7 +23,7 @@ from espnet_otreg.corpora.record import (
 )
 from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.wer import METRICS
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.report"
 
@@ -62,7 +62,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """Compare, collect, draw and write; print where the page lies."""
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
-    cli.run(lambda: _report(args, cli.command_line(PROGRAM, given)))
+    run(lambda: _report(args, command_line(PROGRAM, given)))
 
 
 def _report(args: argparse.Namespace, command: str) -> None:

@@ -32,7 +32,7 @@ from espnet_otreg.scoring.sensitivity import (
 )
 from espnet_otreg.scoring.tables import Table, percent, plain
 from espnet_otreg.scoring.wer import Counts, Summary, score
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.score"
 
@@ -103,9 +103,9 @@ def main(cmd: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if cmd is None else list(cmd)
     args = get_parser().parse_args(given)
     if args.normalisers is None:
-        cli.run(lambda: _score(args))
+        run(lambda: _score(args))
     else:
-        cli.run(lambda: _sensitivity(args, cli.command_line(PROGRAM, given)))
+        run(lambda: _sensitivity(args, command_line(PROGRAM, given)))
 
 
 def _score(args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.stages import cli
+from espnet_otreg.stages.command import run
 
 DESK, PHONE = {"width": 1240, "height": 900}, {"width": 390, "height": 820}
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -37,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Sequence[str] | None = None) -> None:
     """Open the page and write what it looks like."""
     args = get_parser().parse_args(cmd)
-    cli.run(lambda: _picture_all(args))
+    run(lambda: _picture_all(args))
 
 
 def _picture_all(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 
 def get_parser() -> argparse.ArgumentParser:

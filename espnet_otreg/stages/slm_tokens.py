@@ -19,7 +19,7 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 from espnet_otreg.stages.lm_tokens import make_token_list
 
 

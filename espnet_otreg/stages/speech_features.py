@@ -19,7 +19,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, writing
 from espnet_otreg.pretrained import feature_cache
 from espnet_otreg.progress import progress
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 RATE = 16000
 
@@ -177,11 +177,13 @@ def _encoder(job: Job) -> Any:
     """Load the encoder, once per process."""
     import torch
 
-    import espnet_otreg.tasks.asr  # noqa: F401  (registers this package's models)
+    import espnet_otreg.tasks.asr
     from espnet_otreg.pretrained.speech_features import ENCODERS
 
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # the processes share the cores
+    if job.encoder == "espnet_speech":
+        import espnet_otreg.tasks.asr  # noqa: F401 - builds experiments
     encoder = ENCODERS[job.encoder](input_size=1, **json.loads(job.conf))
     return encoder.eval().requires_grad_(False).to(job.device)
 

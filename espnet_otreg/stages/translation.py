@@ -10,7 +10,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_json, write_lines
 from espnet_otreg.scoring.results import parse_systems
 from espnet_otreg.scoring.translation import SAMPLES, Judged, judge
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 HEADER = ("test set", "system", "BLEU", "p", "chrF", "p")
 

@@ -1,6 +1,6 @@
 import shlex
 
-from espnet_otreg.stages.cli import command_line
+from espnet_otreg.stages.command import command_line
 
 
 def test_a_command_is_shown_so_that_it_can_be_run_again_from_here(tmp_path, monkeypatch):
