@@ -12,7 +12,7 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
-from espnet_otreg.stages.cli import run
+from espnet_otreg.stages.command import run
 
 CONDITIONS = {"rate_wpm": "rate", "pitch": "pitch", "snr_db": "noise"}
 
