@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tiny_lm import save_bert
-from tiny_models import TOKENS, build, make_batch
 from transformers import BertTokenizer
 
 from espnet_otreg.measure.model_alignments import ATTENTION, CLOSED, FORCED, align_batch, describe
 from espnet_otreg.ot import AlignmentConf
 from espnet_otreg.pretrained.masked_lm import LanguageModel
+from tests.support.tiny_lm import save_bert
+from tests.support.tiny_models import TOKENS, build, make_batch
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]
 

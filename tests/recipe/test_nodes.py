@@ -8,20 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import nodes
 from espnet_otreg.recipe.machine import Meeting, meeting
 from espnet_otreg.recipe.run import Engine
-
-HERE = Path(__file__).parent
+from tests.support.tiny_steps import PROGRAM, ROOT, arguments, declared, graph, step, until
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.delenv("cmd_backend", raising=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -44,7 +42,7 @@ def machine(number, *steps):
 
 def training(name, *words):
     declaration = step(name, *words, kind="train", stage=11)
-    declaration[4] = "reduce_step"
+    declaration[4] = "tests.support.reduce_step"
     return declaration
 
 
