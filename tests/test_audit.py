@@ -1,8 +1,9 @@
 """What `make audit` finds, over distributions that are told, not installed."""
 
-import audit
 import pytest
 from packaging.requirements import Requirement
+
+from tools import audit
 
 
 class Told(audit.Distribution):

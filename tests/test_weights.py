@@ -3,10 +3,10 @@ import os
 
 import pytest
 import torch
-from hostile_packs import Bomb, explosive
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.weights import fill, read_weights, tensors_only, write_weights
+from tests.support.hostile_packs import Bomb, explosive
 
 FORCE, ALLOW = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 import yaml
 
@@ -12,6 +11,7 @@ from espnet_otreg.models.options import TransferConf
 from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.scoring.wer import metric_of
 from espnet_otreg.stages import prepare_data
+from tests.support import corpus_trees as trees
 
 A, B, C = "BAC009S0002W0122", "BAC009S0002W0123", "BAC009S0764W0121"
 LINES = [f"{A} 而 对 楼市 成交", f"{B} 也 成为", f"{C} 甚至 出现"]

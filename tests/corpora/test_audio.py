@@ -1,4 +1,3 @@
-import corpus_trees as trees
 import numpy as np
 import pytest
 import soundfile
@@ -8,6 +7,7 @@ from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.format_set import JOURNAL, Settings
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.stages import format_audio
+from tests.support import corpus_trees as trees
 
 ENCODINGS = {
     "wav": {},

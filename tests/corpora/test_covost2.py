@@ -1,9 +1,9 @@
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import covost2
 from espnet_otreg.corpora.record import Rejected, by_category
 from espnet_otreg.errors import UserError
+from tests.support import corpus_trees as trees
 
 
 def sentence(clip: str, text: str, speaker: str = "s1") -> tuple[str, ...]:

@@ -1,4 +1,3 @@
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora.datadir import DataDir, combine
@@ -6,6 +5,7 @@ from espnet_otreg.corpora.record import Record
 from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import prepare_data
+from tests.support import corpus_trees as trees
 
 
 def two(folder):

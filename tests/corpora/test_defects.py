@@ -3,13 +3,13 @@
 import unicodedata
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import CORPORA
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import format_audio, prepare_data
+from tests.support import corpus_trees as trees
 
 ALL = list(trees.LAYOUTS)
 WITH_HEADER = [name for name in ALL if trees.LAYOUTS[name].header]

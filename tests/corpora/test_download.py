@@ -4,12 +4,12 @@ import hashlib
 import io
 import tarfile
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import download, fleurs, librispeech, mls
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import download as command
+from tests.support import corpus_trees as trees
 
 
 def tar_of(members, extra=()):

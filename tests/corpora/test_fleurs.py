@@ -2,12 +2,12 @@ import logging
 import tarfile
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import archive, fleurs
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
+from tests.support import corpus_trees as trees
 
 
 def prepare(root, language="en", split="test", **options):

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 
-import corpus_trees as trees
 import numpy as np
 import pytest
 
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.format_set import JOURNAL
 from espnet_otreg.stages import format_audio
+from tests.support import corpus_trees as trees
 
 CLIPS = 160
 

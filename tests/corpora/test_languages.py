@@ -2,13 +2,13 @@
 
 import logging
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import CORPORA, fleurs
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 from espnet_otreg.stages import prepare_data
+from tests.support import corpus_trees as trees
 
 
 def run(root, corpus, *languages, more=()):

@@ -1,9 +1,9 @@
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import librispeech
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
+from tests.support import corpus_trees as trees
 
 
 def chapter(root, part, reader, texts, number=5):

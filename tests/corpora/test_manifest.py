@@ -2,12 +2,12 @@ import json
 import re
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.manifest import MANIFEST, write_manifest, wrong_lines
 from espnet_otreg.stages import format_audio
+from tests.support import corpus_trees as trees
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import mls
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
+from tests.support import corpus_trees as trees
 
 
 def tree(root, rows, extension="flac"):

@@ -2,7 +2,6 @@
 
 import shutil
 
-import corpus_trees as trees
 import numpy as np
 import pytest
 
@@ -10,6 +9,7 @@ from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.overlap import find_shared, person
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import check_overlap, filter_data, format_audio
+from tests.support import corpus_trees as trees
 
 
 def make_set(folder, utterances):

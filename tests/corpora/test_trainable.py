@@ -1,10 +1,10 @@
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.trainable import Limits, filter_set
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import filter_data
+from tests.support import corpus_trees as trees
 
 SECONDS = {"a": 0.05, "b": 0.1, "c": 1.0, "d": 2.0, "e": 2.1}
 

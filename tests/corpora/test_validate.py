@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import corpus_trees as trees
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +13,7 @@ from espnet_otreg.corpora import audio
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.validate import MISMATCHES, wrong_recordings
 from espnet_otreg.stages import format_audio
+from tests.support import corpus_trees as trees
 
 CLIPS = [f"u{n}" for n in range(8)]
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_models import build, make_batch
 
 from espnet_otreg.decode.batches import ctc_greedy
 from espnet_otreg.errors import UserError
+from tests.support.tiny_models import build, make_batch
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_llm import save_llm
-from tiny_slm import build
 
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.errors import UserError
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build
 
 LENGTHS = (40, 61, 17, 52, 33, 8, 70, 25)
 

@@ -2,7 +2,6 @@
 
 import io
 
-import corpus_trees as trees
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +12,7 @@ from espnet_otreg.corpora.audio import BadAudio, load_clip, rate_of
 from espnet_otreg.corpora.format_set import Job, Settings, format_batch, target_path
 from espnet_otreg.corpora.truncation import look_at_end
 from espnet_otreg.errors import UserError
+from tests.support import corpus_trees as trees
 
 FORMATS = {"wav": {}, "flac": {}, "mp3": {"format": "MP3"}, "ogg": {}}
 PIECES = [

@@ -4,7 +4,6 @@ import argparse
 import unicodedata
 from functools import partial
 
-import corpus_trees as trees
 import pytest
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import write_rejected
 from espnet_otreg.corpora.trainable import normalise_transcript
 from espnet_otreg.stages.prepare_data import prepare_data, to_data_dir
+from tests.support import corpus_trees as trees
 
 from .inputs import TEXT_PIECES, damaged
 

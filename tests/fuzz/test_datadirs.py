@@ -2,7 +2,6 @@
 
 import json
 
-import corpus_trees as trees
 import pytest
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from espnet_otreg.measure.compression import read_shortening, summarise
 from espnet_otreg.measure.training_log import read_epochs
 from espnet_otreg.measure.truth import read_word_times
 from espnet_otreg.scoring.timing import part_seconds
+from tests.support import corpus_trees as trees
 
 from .inputs import JSON_PIECES, as_json, changed, damaged, json_files
 

@@ -5,7 +5,6 @@ import math
 import os
 from pathlib import Path
 
-import corpus_trees as trees
 import numpy as np
 import pytest
 
@@ -25,6 +24,7 @@ from espnet_otreg.scoring.provenance import read_training_run
 from espnet_otreg.scoring.score_file import load_score, save_score
 from espnet_otreg.scoring.timing import part_seconds, read_timing, seconds_in_log
 from espnet_otreg.scoring.wer import score
+from tests.support import corpus_trees as trees
 
 DEEP = "[" * 3000
 

@@ -5,7 +5,6 @@ import struct
 import tracemalloc
 from contextlib import contextmanager
 
-import corpus_trees as trees
 import pytest
 
 from espnet_otreg.corpora import mpeg
@@ -16,6 +15,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table
 from espnet_otreg.measure.truth import read_word_times
 from espnet_otreg.scoring.hypotheses import read_hypotheses
+from tests.support import corpus_trees as trees
 
 SIZE = 1_500_000  # bytes of a file
 CONSTANT = 1_000_000  # of what does not grow with it

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import corpus_trees as trees
 import pytest
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from espnet_otreg.scoring.hypotheses import read_hypotheses
 from espnet_otreg.scoring.results import parse_external, parse_systems
 from espnet_otreg.scoring.score_file import load_score
 from espnet_otreg.stages.prepare_data import to_data_dir
+from tests.support import corpus_trees as trees
 
 PIECES = ["a", " ", "  ", "'", '"', "\n", "\r", "\t", ";", "|", "$(x)", "`x`", "*", "[a]", "?", "~"]
 PIECES += ["é", "e\u0301", "\u2028", "\u202e", "🙂", "-", "--x", ".", "..", "#", "%", "&", "=", ","]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
-from hostile_packs import Scene, edit
-from tiny_llm import SENTENCES
-from tiny_lm import save_bert
-from tiny_packs import MODEL, make_pack, save_listener, save_recogniser, save_taught
 
 from espnet_otreg.hub.archive import unpack_into
 from espnet_otreg.mini.masked_lm import train_tokenizer
 from espnet_otreg.stages import export_stock
+from tests.support.hostile_packs import Scene, edit
+from tests.support.tiny_llm import SENTENCES
+from tests.support.tiny_lm import save_bert
+from tests.support.tiny_packs import MODEL, make_pack, save_listener, save_recogniser, save_taught
 
 
 @pytest.fixture(scope="session")

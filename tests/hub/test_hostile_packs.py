@@ -4,12 +4,9 @@ import argparse
 import json
 import shutil
 
-import hostile_bases  # noqa: F401  (lists its attacks)
 import numpy as np
 import pytest
 import torch
-from hostile_packs import ATTACKS, Bomb, edit, evil_code, explosive
-from tiny_packs import MODEL, make_pack
 
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.decode.speech2text import Speech2Text
@@ -19,6 +16,9 @@ from espnet_otreg.measure.spaces import Space
 from espnet_otreg.pretrained.causal_lm import embedding_size
 from espnet_otreg.stages import asr_inference, ctc_inference, export_stock, pack, slm_inference
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support import hostile_bases  # noqa: F401  (lists its attacks)
+from tests.support.hostile_packs import ATTACKS, Bomb, edit, evil_code, explosive
+from tests.support.tiny_packs import MODEL, make_pack
 
 
 @pytest.mark.parametrize("kind", ["beam", "slm", "taught", "stock"])

@@ -16,16 +16,16 @@ import espnet2
 import pytest
 import torch
 import yaml
-from hostile_packs import explosive
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from watching import Guarded, watched
 
 import espnet_otreg
 from espnet_otreg.decode.speech2text import Speech2Text
 from espnet_otreg.errors import UserError
 from espnet_otreg.tasks.asr import asr_task
+from tests.support.hostile_packs import explosive
+from tests.support.watching import Guarded, watched
 
 EXAMPLES = int(os.environ.get("OTREG_FUZZ_EXAMPLES", "0"))
 FILES = {

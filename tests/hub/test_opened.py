@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from hostile_packs import edit
 
 import espnet_otreg
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.facts import BaseModel, Facts
 from espnet_otreg.hub.opened import find, opened
+from tests.support.hostile_packs import edit
 
 VERSION = espnet_otreg.__version__
 

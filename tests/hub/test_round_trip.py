@@ -15,9 +15,6 @@ import yaml
 from espnet2.bin import asr_inference
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 from safetensors.torch import load_file, save_file
-from tiny_llm import SENTENCES, save_llm
-from tiny_lm import save_bert
-from tiny_packs import MODEL, make_pack, save_clip, save_listener, save_recogniser, save_taught
 
 from espnet_otreg.decode.batches import ctc_greedy, read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
@@ -26,6 +23,16 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.mini.masked_lm import train_tokenizer
 from espnet_otreg.pretrained.masked_lm import pieces_to_text
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support.tiny_llm import SENTENCES, save_llm
+from tests.support.tiny_lm import save_bert
+from tests.support.tiny_packs import (
+    MODEL,
+    make_pack,
+    save_clip,
+    save_listener,
+    save_recogniser,
+    save_taught,
+)
 
 BEAM = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.3}
 

@@ -8,11 +8,11 @@ import torch
 import yaml
 from espnet2.bin import pack as stock_command
 from espnet2.main_funcs import pack_funcs
-from tiny_packs import MODEL, save_recogniser
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.hub.stock import OWN, packing_for_stock
 from espnet_otreg.tasks.asr import PARTS
+from tests.support.tiny_packs import MODEL, save_recogniser
 
 CONFIG = Path("exp/asr_otreg_seed1/config.yaml")
 pack = packing_for_stock(getattr(pack_funcs.pack, "__wrapped__", pack_funcs.pack))

@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_lm import save_bert
-from tiny_models import TOKENS, build, make_batch
 from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
@@ -26,6 +24,8 @@ from espnet_otreg.measure.truth import truth_of_plan
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.ot import AlignmentConf
 from espnet_otreg.pretrained.masked_lm import LanguageModel
+from tests.support.tiny_lm import save_bert
+from tests.support.tiny_models import TOKENS, build, make_batch
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]
 

@@ -3,11 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tiny_llm import SENTENCES, save_llm
-from tiny_models import TOKENS, build, make_batch
-from tiny_slm import build as build_slm
-from tiny_slm import make_batch as make_slm_batch
-from tiny_speech import save_experiment
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.measure.model_plans import close_gaps
@@ -15,6 +10,11 @@ from espnet_otreg.measure.spaces import Space, spell
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
+from tests.support.tiny_llm import SENTENCES, save_llm
+from tests.support.tiny_models import TOKENS, build, make_batch
+from tests.support.tiny_slm import build as build_slm
+from tests.support.tiny_slm import make_batch as make_slm_batch
+from tests.support.tiny_speech import save_experiment
 
 FRAMES, SIZES = [30, 22, 14], [6, 4, 3]
 

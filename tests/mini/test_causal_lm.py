@@ -6,13 +6,13 @@ from itertools import groupby
 
 import pytest
 import torch
-from tiny_llm import save_llm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.mini import causal_lm, causal_lm_batch, lm_common, masked_lm
 from espnet_otreg.mini import causal_lm_text as text
 from espnet_otreg.stages import make_mini_llm
+from tests.support.tiny_llm import save_llm
 
 NONE, STRONG = text.ROBUSTNESS["none"], text.ROBUSTNESS["strong"]
 

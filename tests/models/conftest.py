@@ -1,7 +1,8 @@
 """Tiny ESPnet models and batches."""
 
 import pytest
-import tiny_models
+
+from tests.support import tiny_models
 
 
 @pytest.fixture

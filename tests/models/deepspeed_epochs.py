@@ -13,8 +13,9 @@ import torch
 import yaml
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.train import deepspeed_trainer as stock
-from tiny_llm import save_llm
-from tiny_slm import build, make_batch
+
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build, make_batch
 
 config, folder = Path(sys.argv[1]), Path(sys.argv[2])
 given = yaml.safe_load(config.read_text(encoding="utf-8"))

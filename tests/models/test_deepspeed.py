@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_llm import save_llm
-from tiny_slm import token_list
-from tiny_speech import save_encoder
 
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import token_list
+from tests.support.tiny_speech import save_encoder
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parents[1] / "egs2/covost2_otreg"

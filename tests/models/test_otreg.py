@@ -5,11 +5,11 @@ import importlib.util
 
 import pytest
 import torch
-from tiny_models import ENCODER, make_batch, run
 
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.transport_term import EPOCH_KEY
+from tests.support.tiny_models import ENCODER, make_batch, run
 
 OT_KEYS = {"loss_ot", "ot_cost", "ot_sparsity", "ot_marginal_error", "ot_silence_mass"}
 RNN = {"decoder": "rnn", "decoder_conf": {"hidden_size": 16, "num_layers": 1}}

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_models import ENCODER, build
 
 from espnet_otreg.models.adapters import ConvAdapter, StackAdapter
 from espnet_otreg.ot import AlignmentConf, OTRegLoss, align, compress
 from espnet_otreg.ot.sequences import splice
 from espnet_otreg.ot.tensors import length_mask, zeroed
+from tests.support.tiny_models import ENCODER, build
 
 LENGTHS, TEXT_LENGTHS = torch.tensor([9, 5, 7]), torch.tensor([2, 4, 3])
 

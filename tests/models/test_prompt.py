@@ -1,11 +1,11 @@
 import pytest
-from tiny_llm import save_llm
 
 from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import language_name
 from espnet_otreg.models.prompt import Prompt, PromptConf
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
+from tests.support.tiny_llm import save_llm
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from tiny_llm import save_llm
-from tiny_slm import build, make_batch, one_of
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.slm import IGNORED
 from espnet_otreg.ot import OTRegLoss, compress, unique_targets
 from espnet_otreg.pretrained.bases import audit
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build, make_batch, one_of
 
 OTREG = {"ot_conf": {"weight": 0.3}, "slm_conf": {"compression": "ot"}}
 CTC = {"ctc_weight": 0.3, "slm_conf": {"compression": "ctc"}}

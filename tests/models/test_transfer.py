@@ -5,8 +5,6 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_lm import save_bert
-from tiny_models import ENCODER, TOKENS, make_batch, run
 from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
@@ -14,6 +12,8 @@ from espnet_otreg.models.ctc import ctc_places
 from espnet_otreg.models.transfer import FEATURES
 from espnet_otreg.ot import align
 from espnet_otreg.pretrained.masked_lm import LanguageModel
+from tests.support.tiny_lm import save_bert
+from tests.support.tiny_models import ENCODER, TOKENS, make_batch, run
 
 WIDTH = 12  # of the language model
 ADAPTER = {

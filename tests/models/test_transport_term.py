@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny_llm import save_llm
-from tiny_slm import build, make_batch
 
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.transport_term import make_targets, target_weights
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build, make_batch
 
 IDS = torch.tensor([[3, 4, 3, 5], [6, 7, -1, -1], [-1, -1, -1, -1]])
 LENGTHS = torch.tensor([4, 2, 0])

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-import toy_training
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.reporter import SubReporter
 from espnet2.train.trainer import Trainer
-from tiny_llm import save_llm
-from tiny_models import DECODER, ENCODER, build, make_batch
-from tiny_slm import build as build_slm
-from tiny_slm import make_batch as make_slm_batch
+
+from tests.support import toy_training
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_models import DECODER, ENCODER, build, make_batch
+from tests.support.tiny_slm import build as build_slm
+from tests.support.tiny_slm import make_batch as make_slm_batch
 
 TEXT_SIZE = 12
 STILL = {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}

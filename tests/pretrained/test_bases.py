@@ -1,10 +1,10 @@
 import pytest
 import torch
-from tiny_llm import save_llm
-from tiny_slm import build, make_batch
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.pretrained.bases import HASHES
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build, make_batch
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@ import json
 
 import pytest
 import torch
-from tiny_llm import save_llm
-from tiny_slm import build, make_batch
 from transformers import AutoModelForCausalLM
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.ot.sequences import splice
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size, load_tokenizer, silence_id
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import build, make_batch
 
 KINDS = ("qwen2", "llama", "gpt2")
 

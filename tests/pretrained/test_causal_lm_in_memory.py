@@ -1,9 +1,9 @@
 import torch
-from tiny_llm import save_llm
 from transformers import AutoModelForCausalLM
 
 from espnet_otreg.ot.sequences import splice
 from espnet_otreg.pretrained.causal_lm import CausalLM, load_tokenizer
+from tests.support.tiny_llm import save_llm
 
 
 def test_a_network_in_memory_answers_as_the_same_one_from_its_folder(tmp_path):

@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 import torch
-from tiny_models import ENCODER
-from tiny_speech import noises, save_experiment
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.pretrained.espnet_speech import CHECKPOINT, ESPnetSpeechEncoder
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support.tiny_models import ENCODER
+from tests.support.tiny_speech import noises, save_experiment
 
 SAMPLES = (9001, 16000, 4321)
 CONDITIONED = "e_branchformer, conditioned"  # later blocks are fed with what CTC guesses

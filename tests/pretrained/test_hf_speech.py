@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_speech import SECONDS, noises, save_encoder
 from transformers import AutoFeatureExtractor, AutoModel, HubertConfig, HubertForCTC
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
+from tests.support.tiny_speech import SECONDS, noises, save_encoder
 
 KINDS = {  # name of a test -> kind, changes of its configuration
     "whisper": ("whisper", {}),

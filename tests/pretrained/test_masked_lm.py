@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tiny_lm import save_bert
 from transformers import BertModel, BertTokenizer, RobertaConfig, RobertaModel
 
 from espnet_otreg.errors import UserError
@@ -20,6 +19,7 @@ from espnet_otreg.pretrained.masked_lm import (
     pieces_to_text,
     resolve,
 )
+from tests.support.tiny_lm import save_bert
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = ["the", "key", "##s", "l", "'", "homme", "va", "à", "red", "你", "好"]

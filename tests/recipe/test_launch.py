@@ -11,21 +11,19 @@ import pytest
 import torch
 from espnet2.train.distributed_utils import DistributedOption, resolve_distributed_mode
 from espnet2.utils.build_dataclass import build_dataclass
-from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import launch
 from espnet_otreg.recipe.machine import Meeting, meeting
 from espnet_otreg.recipe.run import Engine
 from espnet_otreg.tasks.asr import ASRTask
-
-HERE = Path(__file__).parent
+from tests.support.tiny_steps import PROGRAM, ROOT, arguments, declared, graph, step, until
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.delenv("cmd_backend", raising=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -48,7 +46,7 @@ def machine(number, *steps):
 
 def training(name, *words):
     declaration = step(name, *words, kind="train", stage=11)
-    declaration[4] = "reduce_step"
+    declaration[4] = "tests.support.reduce_step"
     return declaration
 
 

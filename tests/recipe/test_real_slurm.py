@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_steps import PROGRAM, arguments, declared, graph, until
-from tiny_steps import step as step_of
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import slurm
 from espnet_otreg.recipe.run import Engine
+from tests.support.tiny_steps import PROGRAM, ROOT, STEP, arguments, declared, graph, until
+from tests.support.tiny_steps import step as step_of
 
-HERE = Path(__file__).parent
 NEEDED = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if not shutil.which(name)]
 pytestmark = [
     pytest.mark.skipif(bool(NEEDED), reason=f"needs {' '.join(NEEDED)}: Debian's slurm-wlm, munge"),
@@ -28,7 +27,7 @@ def cluster(tmp_path_factory):
     """SLURM, for as long as this file's tests last."""
     folder = tmp_path_factory.mktemp("slurm")
     daemons = subprocess.Popen(
-        [str(HERE / "slurm_here.sh"), str(folder), "2"],
+        [str(ROOT / "tests/support/slurm_here.sh"), str(folder), "2"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -42,7 +41,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def folder(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("SLURM_CONF", str(cluster))
     monkeypatch.setenv("cmd_backend", "slurm")
     monkeypatch.setenv("slurm_cpus", "1")
@@ -50,7 +49,7 @@ def folder(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
-def step(name, *words, kind="job", module="fake_step"):
+def step(name, *words, kind="job", module=STEP):
     made = step_of(name, *words, kind=kind, stage=11 if kind == "train" else 12)
     made[4] = module
     return made
@@ -84,7 +83,7 @@ def test_a_job_runs_with_the_cores_and_gpus_it_was_given(capfd, monkeypatch):
 
 
 def test_a_training_runs_on_two_nodes():
-    made = run(step("t", kind="train", module="reduce_step"), num_nodes=2)
+    made = run(step("t", kind="train", module="tests.support.reduce_step"), num_nodes=2)
     assert (made.steps["t"].out / "text").read_text() == "11"  # of two processes
 
 

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_steps import PROGRAM, arguments, declared, graph, step, until
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json
 from espnet_otreg.recipe.run import Engine
+from tests.support.tiny_steps import PROGRAM, ROOT, STEP, arguments, declared, graph, step, until
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         monkeypatch.setattr(signal, "signal", lambda *_: None)
         assert number
@@ -143,7 +143,7 @@ def commands() -> list[int]:
             state = (entry.parent / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if here and b"fake_step" in words and state != "Z":
+        if here and STEP.encode() in words and state != "Z":
             found.append(int(entry.parent.name))
     return found
 

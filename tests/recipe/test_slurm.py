@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_steps import PROGRAM, arguments, declared, graph, until
-from tiny_steps import step as step_of
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import machine, slurm
@@ -17,8 +15,10 @@ from espnet_otreg.recipe.machine import Machine
 from espnet_otreg.recipe.run import Engine
 from espnet_otreg.recipe.running import cause_in
 from espnet_otreg.recipe.task import Task
+from tests.support.tiny_steps import PROGRAM, ROOT, arguments, declared, graph, until
+from tests.support.tiny_steps import step as step_of
 
-HERE = Path(__file__).parent
+FAKE = ROOT / "tests/support/fake_slurm.py"
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +29,11 @@ def queue(tmp_path, monkeypatch):
         folder.mkdir()
     for name in ("sbatch", "squeue", "scancel", "requeue"):
         program = programs / name
-        program.write_text(f"#!{sys.executable}\n{(HERE / 'fake_slurm.py').read_text()}")
+        program.write_text(f"#!{sys.executable}\n{FAKE.read_text()}")
         program.chmod(0o755)
     monkeypatch.chdir(work)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("FAKE_SLURM", str(known))
     monkeypatch.setenv("cmd_backend", "slurm")
     monkeypatch.setattr(slurm, "PAUSE", 0.05)

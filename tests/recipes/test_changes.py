@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import recipe as recipe_tools
 
 from espnet_otreg.files import write_json
 from espnet_otreg.recipe.graph import RUN, Graph
 from espnet_otreg.recipe.stamps import Stamps
+from tests.support import recipe as recipe_tools
 
 OTREG = "conf/mini/train_otreg.yaml"
 ARM = "train:train_otreg:seed1"

@@ -7,10 +7,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import recipe as recipe_tools
 import yaml
 
 from espnet_otreg.files import read_table
+from tests.support import recipe as recipe_tools
 
 BEAM = ["--inference_method", "beam", "--inference_args", "--maxlenratio 0.2"]
 OPTIONS: dict[str, list[str]] = {"covost2_otreg": BEAM, "fleurs_otreg": []}  # both ways to decode

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import recipe as recipe_tools
 
 from espnet_otreg.files import read_table
+from tests.support import recipe as recipe_tools
 
 TRAIN = "librispeech mls"
 TEST = "librispeech mls covost2 fleurs"

@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-import recipe as recipe_tools
+
+from tests.support import recipe as recipe_tools
 
 TEMPLATE = recipe_tools.ROOT / "egs2/TEMPLATE"
 ENVIRONMENT = recipe_tools.environment()

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import recipe as recipe_tools
 import yaml
-from tiny_llm import SENTENCES, save_llm
-from tiny_speech import save_encoder
 
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support import recipe as recipe_tools
+from tests.support.tiny_llm import SENTENCES, save_llm
+from tests.support.tiny_speech import save_encoder
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/slm"
 PAPER = CONF / "whisper_large_v3_qwen2.5_7b"

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import recipe as recipe_tools
 import yaml
 
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support import recipe as recipe_tools
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))

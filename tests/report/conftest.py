@@ -1,10 +1,10 @@
 """Scored experiments with recordings, as the recipe leaves them."""
 
-import corpus_trees
 import pytest
 
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.wer import score
+from tests.support import corpus_trees
 
 TAG = "decode_x"
 SETS = {"near_test": "en", "far_test": "es"}

@@ -1,10 +1,10 @@
 """A tiny masked language model and its pieces, for the commands."""
 
 import pytest
-from tiny_lm import SENTENCES, make_pieces, save_bert
 
 from espnet_otreg.files import write_lines
 from espnet_otreg.mini.masked_lm import train_tokenizer
+from tests.support.tiny_lm import SENTENCES, make_pieces, save_bert
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 from espnet_otreg.stages.ablate import main
 
 ROOT = Path(__file__).parents[2]
-PRETEND = Path(__file__).with_name("pretend_recipe.py").read_text()
+PRETEND = (ROOT / "tests/support/pretend_recipe.py").read_text()
 # The options of otreg.sh; its stages are pretend_recipe.py.
 RECIPE = f"""#!/usr/bin/env bash
 set -euo pipefail

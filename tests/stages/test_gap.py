@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_models import TOKENS
-from tiny_speech import save_experiment
 
 from espnet_otreg.files import write_lines
 from espnet_otreg.measure.gap_measures import MEASURES
 from espnet_otreg.measure.gap_of_models import shared_conf, spread
 from espnet_otreg.stages import gap
+from tests.support.tiny_models import TOKENS
+from tests.support.tiny_speech import save_experiment
 
 WORDS = ["badge", "fig", "cab", "deaf", "hide", "mop", "bead", "chop"]
 CUT = dict.fromkeys(("bpemodel", "non_linguistic_symbols", "cleaner", "g2p"))

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_lm import SENTENCES
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table, write_lines
 from espnet_otreg.pretrained.lm_features import check_features
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 from espnet_otreg.stages import lm_features
+from tests.support.tiny_lm import SENTENCES
 
 
 def features(lm, text, output, *more):

@@ -1,11 +1,11 @@
 """Pieces and vocabulary of a masked language model, as a command."""
 
 import pytest
-from tiny_lm import SENTENCES, make_pieces
 
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.pretrained.masked_lm import LMTokenizer
 from espnet_otreg.stages import lm_tokens
+from tests.support.tiny_lm import SENTENCES, make_pieces
 
 
 def token_list(output, *texts, check=()):

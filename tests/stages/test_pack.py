@@ -6,10 +6,10 @@ import zipfile
 import pytest
 import torch
 import yaml
-from tiny_llm import save_llm
-from tiny_packs import MODEL, make_pack, save_listener, save_recogniser
 
 from espnet_otreg.hub.decoding import decoding_options
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_packs import MODEL, make_pack, save_listener, save_recogniser
 
 
 @pytest.fixture(scope="module")

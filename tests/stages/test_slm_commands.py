@@ -7,14 +7,14 @@ import pytest
 import soundfile
 import torch
 import yaml
-from tiny_llm import SENTENCES, save_llm
-from tiny_slm import build, options
-from tiny_speech import save_encoder
 
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
 from espnet_otreg.stages import decode_sets, slm_inference, slm_tokens, speech_features
+from tests.support.tiny_llm import SENTENCES, save_llm
+from tests.support.tiny_slm import build, options
+from tests.support.tiny_speech import save_encoder
 
 UTTS = {f"u{i}": text for i, text in enumerate(SENTENCES[:4])}
 

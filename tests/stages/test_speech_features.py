@@ -12,7 +12,6 @@ import pytest
 import soundfile
 import torch
 import yaml
-from tiny_speech import save_encoder, save_experiment
 
 from espnet_otreg.corpora.workers import map_batches
 from espnet_otreg.errors import UserError
@@ -21,6 +20,7 @@ from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.stages import speech_features
+from tests.support.tiny_speech import save_encoder, save_experiment
 
 SAMPLES = {"b": 9001, "a": 16000, "e": 4321, "c": 15999, "d": 1200}
 

@@ -10,13 +10,13 @@ import subprocess
 import sys
 
 import pytest
-import tiny_data
 import torch
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.tasks import causes
 from espnet_otreg.tasks.run_record import training_state
 from espnet_otreg.tasks.trainer import WholeTrainer
+from tests.support import tiny_data
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,6 @@ import argparse
 import pytest
 import torch
 from espnet2.train.trainer import Trainer
-from tiny_llm import save_llm
-from tiny_slm import options
-from tiny_speech import save_encoder
 
 from espnet_otreg.compat import asr_task
 from espnet_otreg.errors import UserError
@@ -15,6 +12,9 @@ from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.pretrained.speech_features import source_of
 from espnet_otreg.tasks.asr import ASRTask
 from espnet_otreg.tasks.trainer import WholeTrainer
+from tests.support.tiny_llm import save_llm
+from tests.support.tiny_slm import options
+from tests.support.tiny_speech import save_encoder
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import signal
 
 import pytest
 import torch
-from toy_training import in_child, killed_before, killed_inside, train, weights
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.tasks import checkpoints
 from espnet_otreg.tasks.trainer import WholeTrainer
+from tests.support.toy_training import in_child, killed_before, killed_inside, train, weights
 
 AVERAGED = {"keep_nbest_models": [1, 2], "nbest_averaging_interval": 2, "max_epoch": 3}
 EARLY = {

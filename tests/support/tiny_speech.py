@@ -96,7 +96,7 @@ def noises(*samples: int) -> tuple[Tensor, Tensor]:
 
 def save_experiment(folder: Path, encoder: str, **changes: Any) -> Path:
     """Write config.yaml and checkpoint as a training of a recogniser on speech would."""
-    from tiny_models import DECODER, ENCODER, TOKENS, build
+    from tests.support.tiny_models import DECODER, ENCODER, TOKENS, build
 
     args: dict[str, Any] = {
         "token_list": TOKENS,

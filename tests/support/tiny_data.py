@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import soundfile
 import yaml
-from tiny_models import DECODER, ENCODER, TOKENS
 
 from espnet_otreg.files import write_lines
 from espnet_otreg.stages import asr_train
+from tests.support.tiny_models import DECODER, ENCODER, TOKENS
 
 CONFIG: dict[str, Any] = {
     "model": "otreg",

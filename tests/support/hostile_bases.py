@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hostile_packs import Scene, attack, edit, evil_code, explosive
+from tests.support.hostile_packs import Scene, attack, edit, evil_code, explosive
 
 
 def add_base(pack: Path, **base: Any) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_llm import SENTENCES
 
 from espnet_otreg.pretrained.causal_lm import load_tokenizer
 from espnet_otreg.tasks.asr import ASRTask
+from tests.support.tiny_llm import SENTENCES
 
 LANGUAGES = ("en", "en", "en", "es")
 FEATURES = 20  # of the encoder's input

@@ -7,6 +7,9 @@ from pathlib import Path
 from espnet_otreg.recipe.graph import Graph
 from espnet_otreg.recipe.stamps import Stamps
 
+ROOT = Path(__file__).parents[2]  # on PYTHONPATH for processes that run STEP
+STEP = "tests.support.fake_step"
+
 
 def declared(*steps: list[str]) -> bytes:
     """Write steps as the shell does."""
@@ -20,7 +23,7 @@ def step(name, *words, out="", kind="step", stage=1):
         str(stage),
         name,
         out or f"made/{name}_%",
-        "fake_step",
+        STEP,
         *words,
         "--output",
         "@out",

@@ -8,14 +8,14 @@ import sentencepiece
 import soundfile
 import torch
 import yaml
-from tiny_llm import SENTENCES, save_llm
-from tiny_models import ENCODER
-from tiny_slm import build as build_slm
-from tiny_slm import options as slm_options
-from tiny_speech import save_experiment
 
 from espnet_otreg.pretrained.masked_lm import LMTokenizer
 from espnet_otreg.stages import pack
+from tests.support.tiny_llm import SENTENCES, save_llm
+from tests.support.tiny_models import ENCODER
+from tests.support.tiny_slm import build as build_slm
+from tests.support.tiny_slm import options as slm_options
+from tests.support.tiny_speech import save_experiment
 
 MODEL = "valid.acc.ave.pth"
 DECODING = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.3, "batch_size": 1}
