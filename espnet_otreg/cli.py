@@ -105,7 +105,7 @@ def usage() -> str:
 
 def completion(shell: str) -> str:
     """Write a script that completes verbs and the options their parsers have now."""
-    cases = (f'            {name}) words="{" ".join(options_of(name))}" ;;' for name in VERBS)
+    cases = (f'            {name}) words="{" ".join(options_told_by(name))}" ;;' for name in VERBS)
     script = BASH.format(
         verbs=" ".join([*VERBS, COMPLETION, "--help", "--version"]),
         shells=" ".join(SHELLS),
@@ -115,7 +115,7 @@ def completion(shell: str) -> str:
     return script if shell == "bash" else ZSH + script
 
 
-def options_of(verb: str) -> list[str]:
+def options_told_by(verb: str) -> list[str]:
     """Return the options of a verb's own parser."""
     parser: argparse.ArgumentParser = load(verb).get_parser()
     return [name for action in parser._actions for name in action.option_strings]

@@ -80,7 +80,7 @@ def write_configs(sweep: Sweep, folder: Path) -> list[str]:
         path = variant.source
         if variant.overrides:
             path = folder / f"{variant.file_name}.yaml"
-            text = f"# {variant.source} with {variant.changes}\n"
+            text = f"# {variant.source} with {_printable(variant.changes)}\n"
             text += yaml.safe_dump(variant.config, sort_keys=False, allow_unicode=True)
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 with writing(path) as stream:
@@ -92,6 +92,11 @@ def write_configs(sweep: Sweep, folder: Path) -> list[str]:
             )
         paths.append(str(path))
     return paths
+
+
+def _printable(text: str) -> str:
+    """Escape what may not stand in a comment of YAML, such as U+2028, which ends its line."""
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
 
 
 def shown(value: Any) -> str:

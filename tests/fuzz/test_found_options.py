@@ -8,7 +8,8 @@ from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.recipe.stamps import Stamps
-from espnet_otreg.recipe.sweep import read_sweep
+from espnet_otreg.recipe.sweep import read_sweep, write_configs
+from espnet_otreg.yaml_files import read_yaml
 
 from .test_found import DEEP, written
 
@@ -79,3 +80,13 @@ def test_many_values_without_aliases_are_no_bomb():
 def test_an_option_with_hundreds_of_digits_is_refused():
     with pytest.raises(UserError, match=r"ot_conf\.weight"):
         read_options(OTConf, {"weight": 10**400}, "ot_conf")
+
+
+@pytest.mark.parametrize("letter", ["\x7f", "\u2028", "\x85"])
+def test_a_key_of_a_sweep_may_hold_any_letter(letter):
+    written("base.yaml", "x: {y: 0}\n")
+    variants = f'variants: {{a: {{x.y: {{"\\u{ord(letter):04X}": 1}}}}, b: {{}}}}'
+    path = written("s.yaml", f"recipe: r\nbase: base.yaml\nseeds: [1]\n{variants}\n")
+    sweep = read_sweep(path)
+    for variant, config in zip(sweep.variants, write_configs(sweep, Path("conf")), strict=True):
+        assert read_yaml(Path(config)) == variant.config
