@@ -22,7 +22,7 @@ def script(tmp_path_factory):
 def test_every_verb_has_a_parser_and_a_main(verb):
     module = cli.load(verb)
     assert callable(module.main)
-    assert "--help" in cli.options_of(verb)
+    assert "--help" in cli.options_told_by(verb)
 
 
 @pytest.mark.parametrize("given", ["--help", "--version"])

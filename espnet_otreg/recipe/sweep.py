@@ -81,7 +81,7 @@ def write_configs(sweep: Sweep, folder: Path) -> list[str]:
         if variant.overrides:
             path = folder / f"{variant.file_name}.yaml"
             text = f"# {variant.source} with {_printable(variant.changes)}\n"
-            text += yaml.safe_dump(variant.config, sort_keys=False, allow_unicode=True)
+            text += yaml.safe_dump(variant.config, sort_keys=False)  # ASCII: U+0085 reads back
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 with writing(path) as stream:
                     stream.write(text)
