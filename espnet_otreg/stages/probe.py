@@ -71,6 +71,7 @@ def _row(
     import numpy as np
     import torch
 
+    import espnet_otreg.tasks.asr  # noqa: F401 - tells ESPnet of our models
     from espnet_otreg.decode.batches import padded_batches
     from espnet_otreg.measure.probe import explained, pooled, recognised
     from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder

@@ -177,13 +177,12 @@ def _encoder(job: Job) -> Any:
     """Load the encoder, once per process."""
     import torch
 
-    import espnet_otreg.tasks.asr
     from espnet_otreg.pretrained.speech_features import ENCODERS
 
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # the processes share the cores
     if job.encoder == "espnet_speech":
-        import espnet_otreg.tasks.asr  # noqa: F401 - builds experiments
+        import espnet_otreg.tasks.asr  # noqa: F401 - tells ESPnet of our models
     encoder = ENCODERS[job.encoder](input_size=1, **json.loads(job.conf))
     return encoder.eval().requires_grad_(False).to(job.device)
 

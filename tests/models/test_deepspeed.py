@@ -14,8 +14,8 @@ from tests.support.tiny_llm import save_llm
 from tests.support.tiny_slm import token_list
 from tests.support.tiny_speech import save_encoder
 
-HERE = Path(__file__).parent
-RECIPE = HERE.parents[1] / "egs2/covost2_otreg"
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "egs2/covost2_otreg"
 CONFIG = RECIPE / "conf/slm/whisper_large_v3_qwen2.5_7b/otreg_trainable.yaml"
 
 
@@ -37,9 +37,9 @@ def test_the_config_builds_a_model_whose_language_model_trains_whole(tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed")
 def test_the_config_trains_goes_on_and_leaves_a_checkpoint_of_what_trained(tmp_path):
-    paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, str(HERE / "deepspeed_epochs.py"), str(CONFIG), str(tmp_path)],
+        [sys.executable, "-m", "tests.support.deepspeed_epochs", str(CONFIG), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True, text=True,
     )  # fmt: skip

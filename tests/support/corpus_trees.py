@@ -4,7 +4,7 @@ import io
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -184,7 +184,8 @@ def plant(root: Path, corpus: str, sentences: Sequence[str], **table: str) -> li
     rows = [layout.row(*pair) for pair in zip(clips, sentences, strict=True)]
     write_rows(root, corpus, rows, **table)
     for clip in clips:
-        write_audio(clip, **({"format": "MP3"} if clip.suffix == ".mp3" else {}))
+        kind: dict[str, Any] = {"format": "MP3"} if clip.suffix == ".mp3" else {}
+        write_audio(clip, **kind)
     if corpus == "covost2":
         pairs = [(clip.name, "T", "test") for clip in clips]
         write_table(root / "covost_v2.en_de.tsv", [SPLIT, *pairs])

@@ -59,7 +59,10 @@ def _build(kind: str, changes: dict[str, Any]) -> tuple[Any, Any]:
     if kind == "whisper":
         sizes = {"d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 24}
         decoder = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
-        config = WhisperConfig(
+        ends: dict[str, Any] = {
+            f"{name}_token_id": 1 for name in ("pad", "bos", "eos", "decoder_start")
+        }
+        whisper = WhisperConfig(
             **{**sizes, **decoder, **changes},
             encoder_layers=3,
             num_mel_bins=20,
@@ -67,9 +70,9 @@ def _build(kind: str, changes: dict[str, Any]) -> tuple[Any, Any]:
             vocab_size=30,
             max_target_positions=8,
             init_std=0.3,
-            **{f"{name}_token_id": 1 for name in ("pad", "bos", "eos", "decoder_start")},
+            **ends,
         )
-        return WhisperModel(config), WhisperFeatureExtractor(feature_size=20, chunk_length=SECONDS)
+        return WhisperModel(whisper), WhisperFeatureExtractor(feature_size=20, chunk_length=SECONDS)
     if kind == "wav2vec2-bert":
         config = Wav2Vec2BertConfig(
             **{**SIZES, **changes}, feature_projection_input_dim=40, vocab_size=10

@@ -164,7 +164,7 @@ def killed_inside(number: int, work: Callable[[], Any]) -> bool:
         os._exit(KILLED)
 
     def watched() -> None:
-        torch.save = torn
+        torch.save = torn  # type: ignore[assignment]
         work()
 
     return _was_killed(in_child(watched))

@@ -57,7 +57,7 @@ class Guarded:
 
     def opened(self) -> list[str]:
         """Return the names of the files that were opened since the last call."""
-        names = []
+        names: list[str] = []
         try:
             content = os.read(self.stream, 1 << 16)
         except BlockingIOError:

@@ -1,11 +1,13 @@
 """Two epochs of ESPnet's DeepSpeed trainer on a tiny speech language model, without a GPU.
 
-Called by a test as `deepspeed_epochs.py CONFIG.yaml FOLDER`: DeepSpeed takes over a whole process.
+Called by a test as `python -m tests.support.deepspeed_epochs CONFIG.yaml FOLDER`: DeepSpeed takes
+over a whole process.
 """
 
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ |= {"DS_ACCELERATOR": "cpu", "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}
 
@@ -44,7 +46,8 @@ def changed(trained):
     return {name.split(".")[0] for name in moved}
 
 
-torch.Tensor.cuda = lambda self: self  # ESPnet's trainer knows no other device
+for_trainer: Any = torch.Tensor
+for_trainer.cuda = lambda self: self  # ESPnet's trainer knows no other device
 to_device = stock.to_device
 stock.to_device = lambda data, device, dtype: to_device(data, "cpu", dtype)
 torch.distributed.init_process_group(
