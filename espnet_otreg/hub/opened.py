@@ -145,7 +145,8 @@ def _check_statistics(path: str | None) -> None:
     except Exception as error:  # a file made to do harm can break its reader in any way
         reason = str(error).split("\n", 1)[0]
         raise UserError(f"{path} holds no plain arrays ({reason}): fetch it again") from error
-    if any(array.dtype.kind not in "fiu" for array in arrays):
+    # of an archive numpy gives what is no array as bytes
+    if not all(isinstance(array, np.ndarray) and array.dtype.kind in "fiu" for array in arrays):
         raise UserError(f"{path} holds arrays of something else than numbers: fetch it again")
 
 

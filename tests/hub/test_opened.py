@@ -1,6 +1,7 @@
 import logging
 import os
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import yaml
 import espnet_otreg
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.facts import BaseModel, Facts
-from espnet_otreg.hub.opened import find, opened
+from espnet_otreg.hub.opened import _check_statistics, find, opened
 from tests.support.hostile_packs import edit
 
 VERSION = espnet_otreg.__version__
@@ -164,3 +165,12 @@ def test_a_hub_name_is_fetched_at_its_revision(folder, monkeypatch):
 def test_a_path_that_is_not_there_is_no_hub_name(tag):
     with pytest.raises(UserError, match="does not exist"):
         find(tag)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "readme.txt"])
+def test_statistics_that_are_another_kind_of_archive_are_refused_in_words(tmp_path, name):
+    path = tmp_path / "stats.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"no array")
+    with pytest.raises(UserError, match="holds arrays of something else than numbers"):
+        _check_statistics(str(path))
