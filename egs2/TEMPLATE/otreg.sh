@@ -193,7 +193,7 @@ if [ -n "${asr_config}" ] && [ "${inference_method}" = slm ]; then  # what its l
         "${shown_sets[@]}" --decode_tag @@decode:init --fs "${fs}" --output @up/COMPRESSION.md \
         --json @out '<' "${scored[@]}"
 fi
-if [ -n "${asr_config}${frame_seconds}" ] && [ "${token_type} ${mini}" = "lm true" ]; then
+if [ -n "${asr_config}" ] && [ -n "${frame_seconds}" ] && [ "${token_type} ${mini}" = "lm true" ]; then
     step 13 alignment "${results}/alignment.json" alignment --systems "${systems[@]}" \
         "${shown_sets[@]}" --model_file "${inference_asr_model}" --lm "${lm}" \
         --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu

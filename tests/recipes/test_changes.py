@@ -220,6 +220,13 @@ def test_a_model_that_was_trained_to_other_weights_is_decoded_anew(finished):
     assert "decode:train:seed1" not in found and ARM not in found
 
 
+def test_alignments_are_measured_where_the_length_of_a_frame_is_known(tmp_path, monkeypatch):
+    recipe = Recipe(recipe_tools.copy_recipe("covost2_otreg", tmp_path), "./run_transfer.sh")
+    monkeypatch.chdir(recipe.folder)
+    assert "alignment" in recipe.graph().steps
+    assert "alignment" not in recipe.graph("--frame_seconds", "").steps
+
+
 def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any(tmp_path, monkeypatch):
     place = tmp_path / """it's a "folder" of mine"""
     recipe = Recipe(recipe_tools.copy_recipe("covost2_otreg", place), "./run_transfer.sh")
