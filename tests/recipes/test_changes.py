@@ -1,8 +1,10 @@
 """This change in a finished recipe → these steps run again, no others. Nothing is run for it."""
 
+import copy
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def finished(tmp_path_factory):
     recipe.finish("--seeds", "1")
     yield recipe
     os.chdir(before)
+
+
+@pytest.fixture
+def own(finished, tmp_path, monkeypatch):
+    """A copy of the finished recipe, to change what lies in it."""
+    monkeypatch.chdir(finished.folder)  # back to it afterwards
+    own = copy.copy(finished)
+    egs2 = shutil.copytree(finished.folder.parent, tmp_path / "egs2", symlinks=True)
+    own.folder = egs2 / finished.folder.name
+    return own
 
 
 def kinds(names) -> set[str]:
@@ -166,56 +178,48 @@ def test_a_dropped_clip_is_dropped_in_folders_of_their_own(finished):
     assert kept != dropped
 
 
-def edited(finished, path, old, new, *options):
-    config = finished.folder / path
+def edited(own, path, old, new, *options):
+    config = own.folder / path
     text = config.read_text(encoding="utf-8")
     assert old in text
-    try:
-        config.write_text(text.replace(old, new, 1), encoding="utf-8")
-        return finished.would_run("--seeds", "1", *options)
-    finally:
-        config.write_text(text, encoding="utf-8")
+    config.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return own.would_run("--seeds", "1", *options)
 
 
-def test_an_edited_yaml_trains_that_system_and_the_plan_says_what_was_edited(finished):
-    found = edited(finished, OTREG, "weight: 0.3\n", "weight: 0.7\n")
+def test_an_edited_yaml_trains_that_system_and_the_plan_says_what_was_edited(own):
+    found = edited(own, OTREG, "weight: 0.3\n", "weight: 0.7\n")
     assert found[ARM] == f"{OTREG} changed: model_conf.ot_conf.weight: 0.3 -> 0.7"
     assert {name for name in found if name.startswith("train")} == {ARM}
 
 
-def test_a_comment_in_a_yaml_trains_nothing(finished):
-    assert not edited(finished, OTREG, "model: otreg", "# a remark\nmodel: otreg")
+def test_a_comment_in_a_yaml_trains_nothing(own):
+    assert not edited(own, OTREG, "model: otreg", "# a remark\nmodel: otreg")
 
 
-def test_an_edited_common_checkpoint_trains_every_system(finished):
-    found = edited(finished, "conf/mini/init.yaml", "max_epoch: ", "max_epoch: 1")
+def test_an_edited_common_checkpoint_trains_every_system(own):
+    found = edited(own, "conf/mini/init.yaml", "max_epoch: ", "max_epoch: 1")
     trained = {name for name in found if name.startswith("train")}
     assert trained == {"train:init", "train:train:seed1", ARM}
     assert found[ARM] == "train:init is another"
 
 
 @pytest.mark.parametrize("name", ["org:covost2_test", ARM, "results", "pack:train_otreg"])
-def test_what_is_removed_is_made_again_and_alone(finished, name):
-    steps = finished.graph("--seeds", "1").steps
+def test_what_is_removed_is_made_again_and_alone(own, name):
+    steps = own.graph("--seeds", "1").steps
     step = steps[name]
     within = {one.name for one in steps.values() if step.out in one.out.parents}
-    aside = step.out.rename(step.out.with_name("aside"))
-    try:
-        found = finished.would_run("--seeds", "1")
-    finally:
-        aside.rename(step.out)
+    step.out.rename(step.out.with_name("aside"))
+    found = own.would_run("--seeds", "1")
     assert found.keys() == {name, *within}
     assert found[name] == f"{step.out} was removed"
 
 
-def test_a_model_that_was_trained_to_other_weights_is_decoded_anew(finished):
-    record = finished.graph("--seeds", "1").steps[ARM].record
+def test_a_model_that_was_trained_to_other_weights_is_decoded_anew(own):
+    record = own.graph("--seeds", "1").steps[ARM].record
     text = record.read_text()
-    try:
-        record.write_text(text.replace('"digest": "as made"', '"digest": "other"'))
-        found = finished.would_run("--seeds", "1")
-    finally:
-        record.write_text(text)
+    assert '"digest": "as made"' in text
+    record.write_text(text.replace('"digest": "as made"', '"digest": "other"'))
+    found = own.would_run("--seeds", "1")
     assert found["decode:train_otreg:seed1"] == f"{ARM} was made anew and is another"
     assert "decode:train:seed1" not in found and ARM not in found
 

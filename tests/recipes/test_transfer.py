@@ -170,19 +170,16 @@ def test_an_exported_model_is_a_stock_model_with_our_postencoder_and_decodes_the
 def test_features_of_another_text_are_refused_before_training(finished):
     folder, _ = finished
     config = folder / "conf/transfer/mini/unbalanced.yaml"
-    trained = next(p for p in (folder / "exp").glob("asr_unbalanced_seed1_*") if p.is_dir())
     (pieces,) = folder.glob("data/token_list/????????/lm/graded0_graded1_graded2_train/text")
     kept = pieces.read_text()
-    aside = trained.rename(folder / "aside")
     try:
         pieces.write_text(kept.replace(" ", "  ", 1))
         options = [*OPTIONS, "--asr_config", str(config.relative_to(folder)), "--names", "x"]
+        options += ["--seeds", "2"]  # trained by nobody yet
         again = recipe_tools.run_recipe(
             folder, *options, "--stage", "11", "--stop_stage", "11", script="./run_transfer.sh"
         )
     finally:
         pieces.write_text(kept)
-        shutil.rmtree(trained, ignore_errors=True)
-        aside.rename(trained)
     assert again.returncode == 1
     assert "another text" in again.stderr
