@@ -66,6 +66,11 @@ def test_imports_go_downwards_only_late_ones_too():
     assert not wrong, wrong
 
 
+def test_every_file_is_in_a_layer_and_every_layer_has_a_file():
+    inside = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+    assert inside - {"__init__"} == set(LAYERS) - {"espnet_otreg"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_functions_and_files_can_be_taken_in_at_a_glance(path):
     text = path.read_text(encoding="utf-8")
