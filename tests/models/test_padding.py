@@ -18,7 +18,10 @@ from espnet_otreg.ot import (
 )
 from espnet_otreg.ot.sequences import ctc_compress, right_aligned, splice
 from espnet_otreg.ot.tensors import length_mask, zeroed
+from tests.support.tiny_llm import save_llm
 from tests.support.tiny_models import ENCODER, build
+from tests.support.tiny_slm import build as build_slm
+from tests.support.tiny_slm import make_batch as make_slm_batch
 
 LENGTHS, TEXT_LENGTHS = torch.tensor([9, 5, 7]), torch.tensor([2, 4, 3])
 
@@ -173,3 +176,31 @@ def test_ids_beyond_a_transcript_are_never_looked_up():
     targets = unique_targets(ids, torch.tensor([3, 1]), torch.eye(4), anchor_id=0)
     assert targets.ids.tolist() == [[1, 2, 3, 0], [2, 0, -1, -1]]
     assert right_aligned(ids, torch.tensor([3, 1]), -1).tolist() == [[1, 2, 3], [-1, -1, 2]]
+
+
+def test_what_padding_of_cached_frames_holds_changes_no_step_of_the_speech_language_model(tmp_path):
+    lm = save_llm(tmp_path / "lm")
+    batch = make_slm_batch(lm)
+    augment = {"stretch": [0.75, 1.35], "noise": 0.15, "time_masks": 2}
+    conf = {
+        "ctc_weight": 0.3,
+        "ot_conf": {"weight": 0.3, "whiten": "vocabulary"},
+        "slm_conf": {"compression": "ot", "augment": augment},
+    }
+
+    def step(filling):
+        model = build_slm(lm, model_conf=conf).train()
+        frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])
+        model.encoder.base = "what a pretrained encoder has"
+        padding = ~length_mask(lengths, frames.shape[1]).unsqueeze(2)
+        cached = {"speech": frames.masked_fill(padding, filling), "speech_lengths": lengths}
+        torch.manual_seed(0)
+        loss, _, _ = model(**{**batch, **cached})
+        loss.backward()
+        return loss.detach(), [p.grad for p in model.adapter.parameters()]
+
+    loss, gradients = step(torch.nan)
+    expected, wanted = step(0.0)
+    assert torch.equal(loss, expected) and loss.isfinite()
+    for one, other in zip(gradients, wanted, strict=True):
+        assert torch.equal(one, other) and one.any()
