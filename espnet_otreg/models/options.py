@@ -171,7 +171,7 @@ class TransferConf:
         False, "whiten features by those of the training text, input embeddings by those of the "
         "token list",
     )  # fmt: skip
-    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.1)
+    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.01)
 
     def __post_init__(self) -> None:
         check_options(self)

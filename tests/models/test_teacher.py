@@ -88,7 +88,7 @@ def test_whitening_reads_a_part_of_a_large_training_text(cached, batch, monkeypa
     monkeypatch.setattr("espnet_otreg.models.teacher._UTTERANCES", 10)
     model = taught(cached, whiten=True)
     every_third = rows_of(cached).view(30, 4, WIDTH)[::3].flatten(0, 1)
-    expected = whitening(every_third)(batch[FEATURES])
+    expected = whitening(every_third, 0.01)(batch[FEATURES])
     torch.testing.assert_close(model.teacher.whitened(batch[FEATURES]), expected)
 
 
@@ -100,7 +100,7 @@ def test_static_features_are_the_input_embeddings_of_what_is_said(lm, cached, ba
     teacher = LanguageModel(lm)
     known, table = teacher.tokenizer.vocabulary, teacher.table
     if whiten:
-        table = whitening(table[[known[token] for token in TOKENS[2:-1]]])(table)
+        table = whitening(table[[known[token] for token in TOKENS[2:-1]]], 0.01)(table)
     for row, size in enumerate(batch["text_lengths"].tolist()):
         pieces = [known.get(TOKENS[token], known["[UNK]"]) for token in batch["text"][row, :size]]
         expected = table[[known["[CLS]"], *pieces, known["[SEP]"]]]
