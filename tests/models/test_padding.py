@@ -26,6 +26,9 @@ from tests.support.tiny_slm import make_batch as make_slm_batch
 LENGTHS, TEXT_LENGTHS = torch.tensor([9, 5, 7]), torch.tensor([2, 4, 3])
 
 
+SMALL = {"output_size": 8, "hidden_size": 16}
+
+
 def otreg(x, text, cost):
     return OTRegLoss(cost=cost)(x, LENGTHS, text, TEXT_LENGTHS).loss
 
@@ -36,7 +39,7 @@ def aligned(x, text, **conf):
 
 def adapted(x, adapter):
     torch.manual_seed(0)
-    out, lengths = adapter(8, 8)(x, LENGTHS)
+    out, lengths = adapter(8, **SMALL)(x, LENGTHS)
     return out[length_mask(lengths, out.shape[1])]
 
 
@@ -104,7 +107,7 @@ def test_what_is_zeroed_keeps_what_counts():
 def test_what_padding_holds_reaches_no_weight_of_an_adapter(kind, garbage):
     def gradients(filling):
         torch.manual_seed(0)
-        adapter = kind(8, text_size=6) if kind is TransferAdapter else kind(8, 8)
+        adapter = kind(8, **({"text_size": 6} if kind is TransferAdapter else SMALL))
         x = torch.randn(3, 9, 8).masked_fill(~length_mask(LENGTHS, 9).unsqueeze(2), filling)
         out, lengths = adapter(x, LENGTHS)
         out[length_mask(lengths, out.shape[1])].square().sum().backward()
