@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.files import write_json, writing
+from espnet_otreg.scoring.chance import covered, variance_table
 from espnet_otreg.scoring.document import (
     replace_in_readme,
     results_document,
@@ -144,9 +145,13 @@ def _compare(args: argparse.Namespace, command: str) -> None:
     if args.readme is not None:
         replace_in_readme(args.readme, summary(comparison))
     print(plain(main_table(comparison)))
+    table = variance_table(comparison)
+    if table is not None:
+        print(f"\nWhere the variance of differences comes from, in %:\n{plain(table)}")
     if matrix is not None:
         print(f"\n{plain(overview(matrix))}")
-    print("\n".join(["", *verdicts(comparison), *comparison.caveats]).replace("**", ""))
+    over = f"Intervals of differences are over {covered(comparison)}."
+    print("\n".join(["", *verdicts(comparison), over, *comparison.caveats]).replace("**", ""))
 
 
 if __name__ == "__main__":
