@@ -164,11 +164,8 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
             "false",
             "let test sets need pieces that no training text has; they become <unk>",
         ),
-        Option(
-            "language_model",
-            "",
-            "for lm and slm: a folder or hub name; mini: one is made of mini text",
-        ),
+        Option("language_model", "", "for lm and slm: a folder or hub name; mini: one is made"),
+        Option("lm_seed", "0", "of a mini language model: another one by another seed", "count0"),
         Option(
             "feats_normalize",
             "utterance_mvn",
@@ -222,7 +219,8 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
             "configs",
         ),
         Option("asr_args", "", 'further arguments of every training, such as "--max_epoch 2"'),
-        Option("seeds", "1", "phase 2 is run once per seed", "seeds", needed=True),
+        Option("init_seeds", "", "phase 1 is run once per seed [the config's: 0]", "seeds"),
+        Option("seeds", "1", "phase 2 is run once per seed, and phase 1's", "seeds", needed=True),
         Option(
             "inference_method",
             "beam",

@@ -126,7 +126,7 @@ def test_the_json_holds_the_figures_and_the_sweep(comparison, sources):
     }
     assert content["sweep"]["seeds"] == [1, 2]
     across = content["test_sets"][1]["parts"]["total"]["results"]["ours"]
-    assert across["difference"]["absolute"]["value"] == pytest.approx(-0.15)
+    assert across["difference"]["absolute"]["value"] == pytest.approx(-0.1)
     assert content["made"]["git"] == "abc123"
     assert content["systems"][1]["seeds"][1]["folder"] == str(Path("exp/ours_2"))
     json.dumps(content, allow_nan=False)
