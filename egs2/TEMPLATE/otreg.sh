@@ -23,12 +23,12 @@ done
 # Stage 1: data directories; 2 and 3: audio as the model hears it, at other speeds too
 for set in ${all_sets}; do
     corpus=${set%_*}
-    root=root_${corpus}
+    root=root_${corpus} languages=langs_${corpus}
     translated=()  # CoVoST-2 alone
     [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
         translated=(--target "${answer#text.}" --translations "${translations}")
     step 1 "data:${set}" "data/%/${set}" prepare_data --corpus "${corpus}" --root "${!root}" \
-        --languages ${langs} --splits "${set##*_}" "${translated[@]}" --output @up \
+        --languages ${!languages} --splits "${set##*_}" "${translated[@]}" --output @up \
         + --max_rejected "${max_rejected}" --work data/unpacked
     speeds=1.0
     [ "${set##*_}" != train ] || speeds+=" ${other_speeds}"

@@ -92,6 +92,12 @@ DATA: dict[str, tuple[Option, ...]] = {
             needed=True,
         ),
         Option(
+            "corpus_langs",
+            "",
+            'languages of single corpora, where fewer than --langs, such as "mls:es,fr"',
+            "words",
+        ),
+        Option(
             "mini",
             AUTO,
             "make and use mini corpora; auto: when db.sh has a path for none of the corpora",
@@ -100,6 +106,13 @@ DATA: dict[str, tuple[Option, ...]] = {
         ),
         Option(
             "mini_size", "mini", "size of the mini corpora", "choice", ("smoke", "mini", "large")
+        ),
+        Option(
+            "protocol",
+            "recipe",
+            "paper: train and test on what the source paper does, where a recipe has that",
+            "choice",
+            ("recipe", "paper"),
         ),
         corpora("train_corpora", "what the compared systems train on"),
         corpora("init_corpora", "what the common checkpoint trains on [train_corpora]", False),

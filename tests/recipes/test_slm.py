@@ -64,6 +64,22 @@ def test_the_published_setting_is_the_papers():
     assert ours["scheduler_conf"]["max_lr"] == 1e-4 and ours["scheduler_conf"]["min_lr"] == 1e-6
 
 
+@pytest.mark.parametrize("stem", ("stage1", *ARMS))
+def test_the_papers_protocol_is_that_setting_with_the_papers_prompt_and_data(stem):
+    ours, paper = load(PAPER / f"{stem}.yaml"), load(CONF / f"paper/{stem}.yaml")
+    prompt = paper["model_conf"].pop("prompt_conf")["instruction"]
+    assert prompt.startswith("Write down the user's content word for word in {language},")
+    del ours["model_conf"]["prompt_conf"]
+    epochs = paper.pop("max_epoch")
+    # an epoch is once through 281,241 + 220,701 + 258,213 utterances
+    each = paper.pop("num_iters_per_epoch")
+    assert 0.99 < each * paper["batch_size"] / (281_241 + 220_701 + 258_213) < 1.01
+    assert paper["scheduler_conf"].pop("first_cycle_steps") == each * epochs
+    assert epochs == ours.pop("max_epoch")
+    del ours["num_iters_per_epoch"], ours["scheduler_conf"]["first_cycle_steps"]
+    assert paper == ours
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in sorted(CONF.glob("*/*.yaml")) if path.stem in ARMS[1:]],
