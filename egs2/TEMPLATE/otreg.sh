@@ -109,8 +109,15 @@ fi
 common+=(--normalize "${feats_normalize}")
 
 # Stage 11: one common checkpoint, then every system from it, once per seed
+start=()
+if [ -n "${warm_config}" ]; then
+    train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
+        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+    start=(--init_param @train:warm/valid.loss.best.pth)
+fi
 train train:init "${expdir}/asr_$(basename "${init_config}" .yaml)_%" --config "^${init_config}" \
-    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} "${start[@]}" \
+    + --processes "${cores}"
 systems=()  # of each system its folders, one per seed, joined by commas
 trained=(init)
 for config in ${asr_config}; do
@@ -135,22 +142,32 @@ fi
 
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
 scored=()  # the steps' names
+score_all() {  # score_all MODEL FOLDER
+    local set
+    for set in ${test_sets}; do
+        step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "@org:${set}" \
+            --hyp "$2/${set}/text" --output @out --normaliser "${normaliser}"
+        scored+=("@score:$1:${set}")
+    done
+}
 decode_all() {  # decode_all MODEL TAG WORD ...
     job 12 "decode:$1" "@train:$1/decode_$2_%" decode_sets "${@:3}" \
         ++ --asr_exp "@train:$1" --sets "${tested[@]}" "${frames[@]}" --output @out \
         + --nj "${inference_nj}" --ngpu %ngpu
-    [ "${answer}" = text ] || scored+=("@decode:$1")  # translations are scored together
-    [ "${answer}" != text ] || for set in ${test_sets}; do
-        step 13 "score:$1:${set}" "@decode:$1/${set}/score.json" score --ref "@org:${set}" \
-            --hyp "@decode:$1/${set}/text" --output @out --normaliser "${normaliser}"
-        scored+=("@score:$1:${set}")
-    done
+    # translations are scored together
+    if [ "${answer}" = text ]; then score_all "$1" "@decode:$1"; else scored+=("@decode:$1"); fi
 }
 for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
 rows=("${systems[@]}" @train:init) names=("${shown[@]}" "common checkpoint")
-if [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
+if [ "${encoder_row}" = own ]; then  # a Whisper as it came, by its own decoder
+    job 12 decode:encoder "${expdir}/encoder_%/@@decode:init" decode_sets --method whisper \
+        --asr_exp "^${speech_encoder}" ++ --sets "${tested[@]}" --output @out \
+        + --nj "${inference_nj}" --ngpu %ngpu
+    score_all encoder @decode:encoder
+    rows+=(@decode:encoder/..) names+=("the encoder's own decoder")
+elif [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
     step 13 link:encoder "${encoder_row%/*}/@@decode:init" link --target "^${encoder_row}" --output @out
     rows+=("${encoder_row%/*}") names+=("the encoder's own CTC") scored+=(@link:encoder)
 fi

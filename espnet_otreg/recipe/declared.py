@@ -33,7 +33,8 @@ MODELS: dict[str, tuple[Option, ...]] = {
         Option(
             "encoder_row",
             "",
-            "folder of the plain encoder's decoding, exp/x/decode_y: a row in the table",
+            "a row in the table: folder of the plain encoder's decoding, exp/x/decode_y; own: of a "
+            "Whisper's own decoder, as it came",
         ),
         Option(
             "probe_layers", "", "layers of a trained encoder to probe for voice and rate", "words"
@@ -46,6 +47,12 @@ MODELS: dict[str, tuple[Option, ...]] = {
             "phase 1: stock training that every system starts from",
             "configs",
             needed=True,
+        ),
+        Option(
+            "warm_config",
+            "",
+            "phase 0: training that the common checkpoint starts from [from nothing]",
+            "configs",
         ),
         Option(
             "asr_config",
