@@ -23,12 +23,12 @@ done
 # Stage 1: data directories; 2 and 3: audio as the model hears it, at other speeds too
 for set in ${all_sets}; do
     corpus=${set%_*}
-    root=root_${corpus}
+    root=root_${corpus} languages=langs_${corpus}
     translated=()  # CoVoST-2 alone
     [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
         translated=(--target "${answer#text.}" --translations "${translations}")
     step 1 "data:${set}" "data/%/${set}" prepare_data --corpus "${corpus}" --root "${!root}" \
-        --languages ${langs} --splits "${set##*_}" "${translated[@]}" --output @up \
+        --languages ${!languages} --splits "${set##*_}" "${translated[@]}" --output @up \
         + --max_rejected "${max_rejected}" --work data/unpacked
     speeds=1.0
     [ "${set##*_}" != train ] || speeds+=" ${other_speeds}"
@@ -109,10 +109,16 @@ fi
 common+=(--normalize "${feats_normalize}")
 
 # Stage 11: the common checkpoints, then every system from each of them, once per seed
+warm=()
+if [ -n "${warm_config}" ]; then
+    train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
+        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+    warm=(--init_param @train:warm/valid.loss.best.pth)
+fi
 for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
     train "train:${starts[i]}" "${expdir}/asr_$(basename "${init_config}" .yaml)${starts[i]#init}_%" \
         --config "^${init_config}" "${model_words[@]}" "${common[@]}" "${reads_init[@]}" \
-        ${start_words[i]} ${asr_args} + --processes "${cores}"
+        ${start_words[i]} ${asr_args} "${warm[@]}" + --processes "${cores}"
 done
 systems=()  # of each system its folders, joined by commas
 trained=("${starts[@]}")
@@ -143,22 +149,32 @@ fi
 
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
 scored=()  # the steps' names
+score_all() {  # score_all MODEL FOLDER
+    local set
+    for set in ${test_sets}; do
+        step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "@org:${set}" \
+            --hyp "$2/${set}/text" --output @out --normaliser "${normaliser}"
+        scored+=("@score:$1:${set}")
+    done
+}
 decode_all() {  # decode_all MODEL TAG WORD ...
     job 12 "decode:$1" "@train:$1/decode_$2_%" decode_sets "${@:3}" \
         ++ --asr_exp "@train:$1" --sets "${tested[@]}" "${frames[@]}" --output @out \
         + --nj "${inference_nj}" --ngpu %ngpu
-    [ "${answer}" = text ] || scored+=("@decode:$1")  # translations are scored together
-    [ "${answer}" != text ] || for set in ${test_sets}; do
-        step 13 "score:$1:${set}" "@decode:$1/${set}/score.json" score --ref "@org:${set}" \
-            --hyp "@decode:$1/${set}/text" --output @out --normaliser "${normaliser}"
-        scored+=("@score:$1:${set}")
-    done
+    # translations are scored together
+    if [ "${answer}" = text ]; then score_all "$1" "@decode:$1"; else scored+=("@decode:$1"); fi
 }
 for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
 rows=("${systems[@]}" "${start}") names=("${shown[@]}" "common checkpoint")
-if [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
+if [ "${encoder_row}" = own ]; then  # a Whisper as it came, by its own decoder
+    job 12 decode:encoder "${expdir}/encoder_%/@@decode:init" decode_sets --method whisper \
+        --asr_exp "^${speech_encoder}" ++ --sets "${tested[@]}" --output @out \
+        + --nj "${inference_nj}" --ngpu %ngpu
+    score_all encoder @decode:encoder
+    rows+=(@decode:encoder/..) names+=("the encoder's own decoder")
+elif [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table find it
     step 13 link:encoder "${encoder_row%/*}/@@decode:init" link --target "^${encoder_row}" --output @out
     rows+=("${encoder_row%/*}") names+=("the encoder's own CTC") scored+=(@link:encoder)
 fi

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared import AUTO, CORPORA
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA
 from espnet_otreg.recipe.machine import cores, gpus
 
 JOBS_CORES = "%cores"  # as many as a queued job finds
@@ -25,6 +25,7 @@ def derive(values: Values, environment: Mapping[str, str]) -> Derived:
         **_machine(values, environment),
         **_sets(values),
         **_roots(values, environment),
+        **_languages(values),
         **_tokens(values),
         **_training(values),
         **_decoding(values),
@@ -120,6 +121,28 @@ def _roots(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
         "word_times": f"--word_times @mini:{times}/word_times.jsonl",
         "kind_of_data": "mini ",
     }
+
+
+def _languages(values: Values) -> dict[str, str]:
+    """Say which languages each corpus is read in."""
+    asked = _once(" ".join(values[f"{use}_corpora"] for use in ("init", "train", "test")).split())
+    found = dict.fromkeys(asked, values["langs"])
+    for word in values["corpus_langs"].split():
+        name, colon, chosen = word.partition(":")
+        languages = [language for language in chosen.split(",") if language]
+        if not colon or name not in asked or not languages:
+            raise UserError(
+                f"--corpus_langs {word!r}: expected a corpus of this recipe ({' '.join(asked)}), a "
+                "colon and its languages, such as mls:es,fr"
+            )
+        strange = set(languages) - set(values["langs"].split())
+        if strange and values["langs"] != "all":
+            raise UserError(
+                f"--corpus_langs {word!r}: {' '.join(sorted(strange))} is none of --langs "
+                f"({values['langs']})"
+            )
+        found[name] = " ".join(languages)
+    return {f"langs_{name}": languages for name, languages in found.items()}
 
 
 def _tokens(values: Values) -> dict[str, str]:

@@ -64,6 +64,8 @@ BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
         (["--stock_config", "a.yaml"], "--stock_config needs --token_type slm and --cache_frames"),
         (["--answer", "text.en"], "--answer text.en needs --token_type slm"),
         (["--asr_args", "--x @y"], "no word that begins with @"),
+        (["--protocol", "paper"], "--protocol paper: this recipe has none"),
+        (["--protocol", "published"], "--protocol 'published': expected recipe or paper"),
     ],
 )
 def test_a_wrong_word_is_one_clear_line(given, message):
@@ -131,3 +133,45 @@ def test_several_machines_without_a_queue_train_one_model_at_a_time():
     with pytest.raises(UserError, match="--num_nodes 2 --train_nj 3: without a queue"):
         derive({**values, "train_nj": "3"}, {})
     assert derive({**values, "train_nj": "3"}, {"cmd_backend": "slurm"})["train_nj"] == "3"
+
+
+PAPER = {"COVOST2": "/c", "FLEURS": "/f", "LIBRISPEECH": "/l", "MLS": "/m"}
+SECTIONS = ["real:", "--nbpe", "5000", "paper:", "--train_corpora", "librispeech mls",
+            "--test_corpora", "librispeech covost2 fleurs"]  # fmt: skip
+
+
+def protocol(*given, **environment):
+    return read(*given, **environment, real=SECTIONS[1:])
+
+
+def test_a_papers_facts_go_over_the_real_ones_where_they_are_asked_for():
+    assert protocol(**BOTH)["train_corpora"] == "covost2"
+    chosen = protocol("--protocol", "paper", **PAPER)
+    assert (chosen["train_corpora"], chosen["nbpe"]) == ("librispeech mls", "5000")
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "message"),
+    [
+        ([], BOTH, "no path for librispeech mls, though for covost2 fleurs"),
+        ([], {}, "no path for librispeech mls covost2 fleurs"),
+        (["--train_corpora", "fleurs"], PAPER, "leave --train_corpora out"),
+    ],
+)
+def test_a_papers_protocol_is_followed_or_refused(given, environment, message):
+    with pytest.raises(UserError) as caught:
+        protocol("--protocol", "paper", *given, **environment)
+    assert message in str(caught.value)
+
+
+def test_a_corpus_may_be_read_in_fewer_languages():
+    values = read("--langs", "en es fr", "--corpus_langs", "fleurs:es,fr", **BOTH)
+    found = derive(values, BOTH)
+    assert found["langs_covost2"] == "en es fr" and found["langs_fleurs"] == "es fr"
+
+
+@pytest.mark.parametrize("word", ["fleurs", "fleurs:", "mls:es", "fleurs:de"])
+def test_languages_of_a_corpus_are_checked(word):
+    values = read("--langs", "en es fr", "--corpus_langs", word, **BOTH)
+    with pytest.raises(UserError, match="--corpus_langs"):
+        derive(values, BOTH)

@@ -8,6 +8,7 @@ import pytest
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import stamps
 from espnet_otreg.recipe.stamps import Stamps
+from tests.support.tiny_steps import graph, step
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +95,11 @@ def test_a_config_that_is_no_mapping_is_told(here):
     (here / "c.yaml").write_text("- 1")
     with pytest.raises(UserError, match="must hold a mapping of options, got list"):
         stamp("c.yaml")
+
+
+def test_a_step_may_name_the_folder_that_another_ones_lies_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = graph(step("a", "--x", "1", out="made/in_%/tag"), step("b", "--rows", "@a/..")).steps
+    assert steps["b"].words[:2] == ["--rows", str(steps["a"].out.parent)]
+    other = graph(step("a", "--x", "2", out="made/in_%/tag"), step("b", "--rows", "@a/..")).steps
+    assert other["b"].key != steps["b"].key
