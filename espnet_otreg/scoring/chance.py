@@ -85,8 +85,6 @@ def _shares(found: Sequence[Component]) -> dict[str, float]:
 def needed(part: Part, result: Result, points: float = POINT) -> dict[str, int | None]:
     """Say, level by level, how many draws would show such a difference; None: no number would."""
     found = result.components
-    if len(found) < 2:
-        return {}
     return {
         component.level: _needed(part, found, place, points)
         for place, component in enumerate(found)
@@ -104,7 +102,7 @@ def _needed(part: Part, found: Sequence[Component], place: int, points: float) -
             for other, component in enumerate(found)
         ]
         speakers = number if place == 0 else part.speakers
-        fewest = min(component.draws for component in found[2:])
+        fewest = min((component.draws for component in found[2:]), default=_MOST)
         models = (number if place else fewest) - 1
         if _reach(variance, max(1, speakers - 1), max(1, models)) <= points:
             return number

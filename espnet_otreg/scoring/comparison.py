@@ -18,6 +18,7 @@ class System(NamedTuple):
     name: str
     folders: tuple[Path, ...]  # one experiment folder per trained model
     external: bool = False  # somebody else's: its one folder holds <test_set>/score.json
+    tags: tuple[str, ...] = ()  # decoding of each folder, where it is not the comparison's
 
 
 class SetName(NamedTuple):

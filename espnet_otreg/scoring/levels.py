@@ -29,7 +29,9 @@ NAMES = {
     SEED: "arm seed",
     TRAINING: "training",  # of a system decoded elsewhere, of which nothing is known
 }
-_BLOCKS = re.compile(r"(?m)^(?:seed|init_param|model|encoder_conf|decoder_conf):.*(?:\n[ -].*)*")
+_READ = "seed|init_param|model|encoder_conf|decoder_conf|train_data_path_and_name_and_type"
+_BLOCKS = re.compile(rf"(?m)^(?:{_READ}):.*(?:\n[ -].*)*")
+_PIECES = re.compile(r"token_list/([^/]+)/lm/")  # a recipe's text in pieces of a language model
 
 Key = tuple[tuple[str, str], ...]
 Labels = Mapping[str, str]  # of a model: level -> value, for the levels that it has
@@ -109,8 +111,8 @@ def _facts(folder: Path) -> dict[str, str]:
         found[LM] = str(decoder.get("model"))
     elif "model_name_or_path" in decoder:  # stock ESPnet's own speech language model
         found[LM] = str(decoder["model_name_or_path"])
-    elif config.get("model") == "ot_transfer":
-        found[LM] = "the teacher"
+    elif pieces := _PIECES.search(str(config.get("train_data_path_and_name_and_type"))):
+        found[LM] = pieces[1]
     return found
 
 

@@ -52,7 +52,8 @@ def parse_external(given: Sequence[str]) -> tuple[System, ...]:
 
 def decoding_folder(system: System, folder: Path, decode_tag: str, test_set: str) -> Path:
     """Name the folder with a system's results on a test set."""
-    return folder / test_set if system.external else folder / decode_tag / test_set
+    tag = dict(zip(system.folders, system.tags, strict=False)).get(folder, decode_tag)
+    return folder / test_set if system.external else folder / tag / test_set
 
 
 def compare(

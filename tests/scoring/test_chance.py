@@ -167,3 +167,9 @@ def test_no_number_of_runs_makes_up_for_few_speakers():
     found = needed(part_of(24), few)
     assert found["arm seeds"] is None and found["speakers"] is None  # each alone leaves too much
     assert needed(part_of(24), few, points=0.1)["arm seeds"] == 2
+
+
+def test_with_one_model_each_speakers_are_counted_alone():
+    alone = result_with(("speakers", 0.01**2, 100))
+    # 2.8 standard errors are a point with 7.9 times as many speakers
+    assert needed(part_of(100), alone) == {"speakers": pytest.approx(100 * 2.8**2, abs=25)}

@@ -62,6 +62,12 @@ def test_what_is_said_of_all_goes_before_what_training_wrote_down(tmp_path):
     assert (labels["encoder"], labels["lm"]) == ("2", "3")
 
 
+def test_a_model_that_writes_in_pieces_of_a_language_model_has_it_as_a_level(tmp_path):
+    data = "[[data/token_list/92be873f/lm/covost2_train/text, text, text]]"
+    folder = trained(tmp_path / "x", seed=1, train_data_path_and_name_and_type=data)
+    assert labels_of([System("x", (folder,))]) == [[{"lm": "92be873f", "seed": "1"}]]
+
+
 def test_without_a_record_several_folders_are_seeds_of_an_unknown_checkpoint():
     [found] = labels_of([System("x", (Path("a"), Path("b")))])
     assert found == rows(("not recorded", 1), ("not recorded", 2))
