@@ -150,7 +150,7 @@ def test_a_dry_run_says_what_is_done_begun_and_missing_and_makes_nothing(recipe,
     assert lines[2].split() == ["stock", "conf/stock.yaml", "–", "done", "done"]
     assert lines[3].split()[-2:] == ["done", "begun"]
     assert lines[4].split()[-3:] == ["1.0", "missing", "missing"]
-    assert lines[-1] == "3 variants x 2 seeds = 6 trainings: 3 done, 1 begun, 2 missing"
+    assert lines[-1] == "3 variants x 2 runs = 6 trainings: 3 done, 1 begun, 2 missing"
     assert sorted(map(str, Path().rglob("*"))) == kept
 
 
