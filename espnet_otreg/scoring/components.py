@@ -59,16 +59,17 @@ def levels_of(labels: Sequence[Mapping[str, str]], order: Sequence[str]) -> dict
     A level that groups as one before it cannot be told from it and is joined to it ("A + B").
     """
     first, second = order[:2]
+    path: list[tuple[str, ...]]
     path = [(label.get(first, ""), label.get(second, "")) for label in labels]
-    named: dict[str, list[tuple[str, ...]]] = {
-        first: [(one,) for one, _ in path],
-        second: [(other,) for _, other in path],
-        first + CROSSED + second: list(path),
+    named = {
+        first: [pair[:1] for pair in path],
+        second: [pair[1:] for pair in path],
+        first + CROSSED + second: path,
     }
     for level in order[2:]:
         path = [(*above, label.get(level, "")) for above, label in zip(path, labels, strict=True)]
         if any(label.get(level) for label in labels):
-            named[level] = list(path)
+            named[level] = path
     found: dict[str, Groups] = {}
     for level, keys in named.items():
         groups = np.unique([repr(key) for key in keys], return_inverse=True)[1]

@@ -109,8 +109,10 @@ def judge(
     told = difference(drawn.rates, drawn.draws, drawn.spread, models=models)
     draws = drawn.draws[:, 0] - drawn.draws[:, 1]
     draws = draws[~np.isnan(draws)]
-    known = drawn.spread is not None and len(draws) > 0
-    return Apart(told, apart, found, speakers_variance(draws, drawn.spread) if known else math.nan)
+    by_speakers = math.nan
+    if drawn.spread is not None and len(draws):
+        by_speakers = speakers_variance(draws, drawn.spread)
+    return Apart(told, apart, found, by_speakers)
 
 
 def models_of(found: Variances | None) -> Models | None:

@@ -175,13 +175,13 @@ def _cells(
             if all(one[level] == other[level] for level in one.keys() & other.keys()):
                 cell = Cell({**one, **other, **dict.fromkeys(once, "one")}, places, others)
                 found.append((mine, yours, cell))
-    for side, keys, own, other in ((0, ours, *names), (1, theirs, *names[::-1])):
+    for side, keys in enumerate((ours, theirs)):
         for key in keys:
             if key not in [entry[side] for entry in found]:
                 told = ", ".join(f"{NAMES[level]} {value}" for level, value in key)
                 raise UserError(
-                    f"{own} was trained with {told}, and {other} was not: train and score both "
-                    "with the same, or leave that one out"
+                    f"{names[side]} was trained with {told}, and {names[1 - side]} was not: train "
+                    "and score both with the same, or leave that one out"
                 )
     return [cell for _, _, cell in found]
 

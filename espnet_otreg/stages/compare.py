@@ -56,6 +56,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
     parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
     parser.add_argument(
+        "--picture",
+        type=Path,
+        help="also draw what the variance of differences comes from, as SVG and PNG (default: no)",
+    )
+    parser.add_argument(
         "--readme",
         type=Path,
         help="also put the table between the results markers of this file (default: no)",
@@ -167,7 +172,13 @@ def _compare(args: argparse.Namespace, command: str) -> None:
     facts = (comparison, provenance(command), args.commands, args.device, matrix)
     with writing(args.output) as stream:
         stream.write(results_document(*facts))
-    write_json(args.json, results_json(*facts))
+    content = results_json(*facts)
+    write_json(args.json, content)
+    if args.picture is not None:
+        from espnet_otreg.measure.plots import save
+        from espnet_otreg.measure.variance_picture import variance_figure
+
+        save(variance_figure(content), args.picture)
     if args.readme is not None:
         replace_in_readme(args.readme, summary(comparison))
     print(plain(main_table(comparison)))

@@ -45,8 +45,9 @@ def finished(tmp_path, monkeypatch, make_experiment):
     return made
 
 
-def join(files):
-    compare.main(["--join", *files, "--output", "all.md", "--json", "all.json", "--samples", "300"])
+def join(files, *more):
+    given = ["--join", *files, "--output", "all.md", "--json", "all.json", "--samples", "300"]
+    compare.main([*given, *more])
     return read_json(Path("all.json"))
 
 
@@ -70,6 +71,13 @@ def test_foundation_models_become_levels_that_the_interval_covers(finished, caps
     levels = [component["level"] for component in result["components"]]
     assert levels[2:4] == ["speech encoders", "language models"]
     assert found["systems"][0]["seeds"][3]["labels"]["lm"] == "lm2"
+
+
+def test_what_the_variance_comes_from_can_be_drawn(finished):
+    pytest.importorskip("matplotlib")
+    join(finished, "--picture", "variance.svg")
+    assert b"language models" in Path("variance.svg").read_bytes()
+    assert Path("variance.png").is_file()
 
 
 def test_a_table_alone_says_that_its_foundation_models_are_held(finished):
