@@ -105,7 +105,11 @@ DATA: dict[str, tuple[Option, ...]] = {
             (*BOOL, AUTO),
         ),
         Option(
-            "mini_size", "mini", "size of the mini corpora", "choice", ("smoke", "mini", "large")
+            "mini_size",
+            "mini",
+            "size of the mini corpora; wide: as mini, with test sets five times as large",
+            "choice",
+            ("smoke", "mini", "wide", "large"),
         ),
         Option(
             "protocol",

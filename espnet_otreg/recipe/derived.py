@@ -153,7 +153,7 @@ def _tokens(values: Values) -> dict[str, str]:
         "text_of": "@tokens/*/text",
         "lm": f"^{values['language_model']}",
         "lm_command": "",
-        "lm_size": values["mini_size"].replace("large", "mini"),
+        "lm_size": "smoke" if values["mini_size"] == "smoke" else "mini",
         "lm_name": "lm",
         "lm_languages": "",
     }
