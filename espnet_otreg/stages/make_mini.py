@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--size",
         choices=list(SIZES),
         default="mini",
-        help="smoke: seconds, for tests; mini: hours of speech; wide: as mini, with larger test sets; "
+        help="smoke: seconds, for tests; mini: hours of speech; wide: mini, with larger tests; "
         "large: tens of hours",
     )
     parser.add_argument("--languages", default="all", help="separated by spaces, or `all`")
