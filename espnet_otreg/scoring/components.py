@@ -91,8 +91,6 @@ def variances(values: Array, influence: Array, levels: Mapping[str, Groups]) -> 
     0 on average. From it follows what other speakers would make of the same sums of squares. It is
     chance in how a speaker fares with a model, which a bootstrap over speakers has too.
     """
-    speakers = influence.shape[1]
-    scale = speakers / (speakers - 1) if speakers > 1 else 1.0
     kept = list(levels)
     while True:
         expected = [[_expected(levels[one], levels[other]) for other in kept] for one in kept]
@@ -102,7 +100,7 @@ def variances(values: Array, influence: Array, levels: Mapping[str, Groups]) -> 
             break
         del kept[int(np.argmin(single[:-1]))]
     single = np.maximum(single, 0)
-    chance = scale * solve @ [_between(influence, levels[level]) for level in kept]
+    chance = solve @ [_between(influence, levels[level]) for level in kept]
     weight = np.array([(np.bincount(levels[level]) ** 2.0).sum() for level in kept])
     weight = weight / len(values) ** 2
     forms = [_same(levels[level], mean=True) - 1 / len(values) for level in kept]

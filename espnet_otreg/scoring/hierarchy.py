@@ -35,7 +35,10 @@ FARING = "speakers × models"  # how a speaker fares with one model and not with
 
 
 class Figures(NamedTuple):
-    """A figure of each cell, and how much of it is due to each speaker."""
+    """A figure of each cell, and how much of it is due to each speaker.
+
+    Squares of the influence add up to what other speakers would make of it, few as they are.
+    """
 
     values: Array  # (cells,)
     influence: Array  # (cells, speakers), 0 on average
@@ -68,7 +71,9 @@ class Words(NamedTuple):
             )
             whole = said.sum() or math.nan
             rate = wrong.sum(axis=1) / whole
-            influence += (wrong - rate[:, None] * said) / whole / len(self.groups)
+            effective = max(2.0, whole**2 / (float((said**2).sum()) or 1.0))  # see spread_of
+            wider = math.sqrt(effective / (effective - 1)) / len(self.groups)
+            influence += wider * (wrong - rate[:, None] * said) / whole
             values += rate / len(self.groups)
         return Figures(values, influence)
 
