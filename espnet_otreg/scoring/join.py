@@ -7,6 +7,7 @@ normaliser, configs and training data; what differs is an error that names it.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -173,11 +174,17 @@ def protocol_of(folder: Path) -> Mapping[str, Any]:
         else:
             found[key] = value
     for use in ("train", "valid"):
-        shapes = config.get(f"{use}_shape_file") or []
-        for path in map(Path, shapes[:1]):
-            found[f"{use} set"] = path.parent.name
-            if path.is_file():
-                names = (line.split(maxsplit=1)[0] for line in path.read_text("utf-8").splitlines())
-                digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:8]
-                found[f"utterances of the {use} set"] = digest
+        shapes = config.get(f"{use}_shape_file")
+        path = shapes[0] if isinstance(shapes, list) and shapes else None
+        if isinstance(path, str):
+            found[f"{use} set"] = Path(path).parent.name
+            if os.path.isfile(path):
+                found[f"utterances of the {use} set"] = _digest(Path(path))
     return found
+
+
+def _digest(table: Path) -> str:
+    """Stand for the names in a table, whatever its order and its other columns."""
+    lines = table.read_text(encoding="utf-8", errors="replace").split("\n")
+    names = sorted(line.split()[0] for line in lines if line.strip())
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]

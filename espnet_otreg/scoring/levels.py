@@ -102,9 +102,10 @@ def _facts(folder: Path) -> dict[str, str]:
     blocks = "\n".join(found[0] for found in _BLOCKS.finditer(text))  # not its long token list
     config = parse_yaml((blocks or "{}").encode(), path)
     found = {SEED: str(config.get("seed", 0))}
-    start = config.get("init_param") or []
-    if start:
-        found[CHECKPOINT] = Path(str(start[0]).split(":")[0]).parent.name
+    start = config.get("init_param")
+    if isinstance(start, list) and start:
+        path = Path(str(start[0]).split(":")[0])
+        found[CHECKPOINT] = path.parent.name or str(path)
     encoder, decoder = (_options(config, part) for part in ("encoder_conf", "decoder_conf"))
     if config.get("model") == "slm":
         found[ENCODER] = str(encoder.get("experiment") or encoder.get("model"))

@@ -174,6 +174,7 @@ def _sections(
 ) -> list[Any]:
     from espnet_otreg.report.page import Section, as_verdicts
     from espnet_otreg.scoring import tables
+    from espnet_otreg.scoring.chance import READING, variance_table
     from espnet_otreg.scoring.matrix import overview, train_test_matrix
 
     found = [
@@ -198,6 +199,10 @@ def _sections(
         text = f"Points against {comparison.systems[0].name}; negative is better."
         differences = [tables.difference_table(comparison)]
         found.append(Section("differences", "Differences", text, differences))
+    shares = variance_table(comparison)
+    if shares is not None:
+        text = " ".join(READING.split())
+        found.append(Section("variance", "Where their variance comes from", text, [shares]))
     text = "In % of the reference words (characters where the metric is CER)."
     found.append(Section("errors", "Errors", text, [tables.detail_table(comparison)]))
     text = "In % of the utterances, which can fail in several ways."

@@ -121,7 +121,7 @@ def test_tables_of_other_protocols_are_refused(finished, change, message):
     [
         ({"max_epoch": 4}, "different protocols: max_epoch; max_epoch is 3 and 4"),
         ({"model_conf": "{ot_conf: {weight: 1}}"}, "model_conf.ot_conf is None and .'weight': 1"),
-        ({"train_shape_file": "[exp/stats/k/other_train/speech_shape]"}, "train set is None"),
+        ({"train_shape_file": "[exp/stats/k/other/speech_shape]"}, "train set is None and other"),
     ],
 )
 def test_models_of_other_configs_or_data_are_refused(finished, more, message):
