@@ -7,7 +7,7 @@ import pytest
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared import OPTIONS
 from espnet_otreg.recipe.derived import derive
-from espnet_otreg.recipe.options import assignments, help_text, resolve
+from espnet_otreg.recipe.options import assignments, help_text, main, resolve
 
 FACTS = ["--train_corpora", "covost2", "--test_corpora", "covost2 fleurs"]
 
@@ -175,3 +175,12 @@ def test_languages_of_a_corpus_are_checked(word):
     values = read("--langs", "en es fr", "--corpus_langs", word, **BOTH)
     with pytest.raises(UserError, match="--corpus_langs"):
         derive(values, BOTH)
+
+
+def test_a_script_may_ask_for_one_value(capsys):
+    main(["value", "langs", *FACTS, "real:", "--langs", "en", "given:", "--help"])
+    main(["value", "langs", *FACTS, "real:", "--langs", "en", "given:", "--langs", "en fr"])
+    main(["value", "nbpe", *FACTS])
+    assert capsys.readouterr().out.splitlines() == ["en", "en fr", "300"]
+    with pytest.raises(SystemExit, match="--nj 'x': expected"):
+        main(["value", "nj", *FACTS, "given:", "--nj", "x"])
