@@ -97,8 +97,8 @@ def _open(path: Path, read: Any) -> Any:
     try:
         with quiet(import_transformers()):
             return read()
-    except UserError:
-        raise
+    except UserError as error:  # which names the folder, a passing one
+        raise UserError(str(error).replace(str(path.parent), path.name)) from error
     except ImportError as error:
         raise UserError(
             f"{path.name} needs the packages gguf and accelerate: pip install 'espnet_otreg[real]' "

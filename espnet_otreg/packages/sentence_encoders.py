@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.packages.unpacking import one_file
 from espnet_otreg.pretrained.masked_lm import import_transformers, quiet
 
@@ -139,10 +139,13 @@ def convert_e5(unpacked: Path, output: Path) -> None:
     try:
         network.load_state_dict(_bert_weights(model, shapes), assign=True)
     except (RuntimeError, KeyError) as error:
-        raise UserError(f"e5-small-q4.bin is another model than a BERT: {error}") from error
+        raise UserError(
+            f"e5-small-q4.bin is another model than a BERT: {one_line(error)}"
+        ) from error
+    tokenizer = _tokenizer(model)
     with quiet(import_transformers()):
         network.save_pretrained(output)
-    _tokenizer(model).save_pretrained(output)
+    tokenizer.save_pretrained(output)
 
 
 def _bert_weights(model: E5, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
