@@ -179,7 +179,7 @@ def _tokenizer(model: E5) -> Any:
             f"e5-small-q4.bin normalises {len(wrong)} characters, first {wrong[0]!r}, otherwise "
             "than XLM-RoBERTa's tokenizer: it is another model than expected"
         )
-    marked = {"replacement": "▁", "prepend_scheme": "always"}
+    marked: Any = {"replacement": "▁", "prepend_scheme": "always"}
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**marked)]
     )

@@ -80,12 +80,13 @@ def _config(variables: Mapping[str, np.ndarray], tokens: Mapping[str, int]) -> A
     from transformers import WhisperConfig
 
     rows, width = variables["decoder/embeddings/weight"].shape
-    sizes = {}
+    sizes: dict[str, Any] = {}
     for side in ("encoder", "decoder"):
         layers = {name.split("/")[1] for name in variables if name.startswith(f"{side}/layer_")}
         sizes[f"{side}_layers"] = len(layers - {"layer_norm"})
         sizes[f"{side}_attention_heads"] = int(variables[f"{side}/num_heads"])
         sizes[f"{side}_ffn_dim"] = len(variables[f"{side}/layer_0/ffn/linear_0/bias"])
+    ends: dict[str, Any] = {f"{end}_token_id": tokens[END] for end in ("bos", "eos", "pad")}
     return WhisperConfig(
         vocab_size=rows,
         d_model=width,
@@ -93,7 +94,7 @@ def _config(variables: Mapping[str, np.ndarray], tokens: Mapping[str, int]) -> A
         max_source_positions=len(variables["encoder/position_encodings/encodings"]),
         max_target_positions=len(variables["decoder/position_encodings/encodings"]),
         decoder_start_token_id=tokens[START],
-        **{f"{end}_token_id": tokens[END] for end in ("bos", "eos", "pad")},
+        **ends,
         **sizes,
         dtype="float32",
     )
