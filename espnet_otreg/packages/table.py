@@ -161,7 +161,7 @@ PARTS = {
     "minilm-l6": Part(
         "all-MiniLM-L6-v2, English, a BERT without a head",
         "minilm",
-        "none stated by the package; Apache-2.0 where the model comes from",
+        "none stated by the package",
         "sentence-transformers/all-MiniLM-L6-v2",
         (
             Package(

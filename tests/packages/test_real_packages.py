@@ -1,7 +1,6 @@
 """The packages themselves, where they are: OTREG_PACKAGES names a folder that holds their files.
 
-Skipped without. The files' names and hashes are the table's, so nothing is
-fetched.
+Skipped without. Names and hashes are the table's, so nothing is fetched.
 """
 
 import os
@@ -45,11 +44,11 @@ def test_a_model_opens_and_is_frozen_in_our_recipes(made, name):
     elif kind == "causal_lm":
         width = {"smollm2-135m": 576, "gemma3-270m": 640}[name]
         decoder = CausalLM(0, width, model=str(made(name)))
-        words = "the dog sleeps in the house and the cat waits at the door".split()
-        said, backwards = (
-            decoder.tokenizer(" ".join(each), return_tensors="pt").input_ids
-            for each in (words, words[::-1])
+        texts = (
+            "the dog sleeps in the house and the cat waits at the door",
+            "door the at waits cat the and house the in sleeps dog the",
         )
+        said, backwards = (decoder.tokenizer(text, return_tensors="pt").input_ids for text in texts)
         loss = [float(decoder.network(ids, labels=ids).loss) for ids in (said, backwards)]
         assert loss[0] < 4.5 < loss[1]
     else:

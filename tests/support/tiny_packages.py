@@ -153,10 +153,10 @@ def _layer(found: dict, name: str, weights: Mapping, ours: str) -> None:
 
 def four_bits(values: np.ndarray) -> bytes:
     """Round weights to blocks of 32 with a scale, as llama.cpp's Q4_0."""
-    blocks = values.reshape(-1, 32).astype(np.float32)
-    scales: np.ndarray = (np.abs(blocks).max(1) / 7).astype(np.float16)
-    steps = np.clip(np.round(blocks / np.maximum(np.float32(scales)[:, None], 1e-8)), -8, 7) + 8
-    halves: np.ndarray = steps.astype(np.uint8)
+    blocks: Any = values.reshape(-1, 32).astype(np.float32)
+    scales: Any = (np.abs(blocks).max(1) / 7).astype(np.float16)
+    steps = np.clip(np.round(blocks / np.maximum(scales.astype(np.float32)[:, None], 1e-8)), -8, 7)
+    halves: Any = (steps + 8).astype(np.uint8)
     pairs = halves[:, :16] | halves[:, 16:] << 4
     rows = [scale.tobytes() + pair.tobytes() for scale, pair in zip(scales, pairs, strict=True)]
     return b"".join(rows)
