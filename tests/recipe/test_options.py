@@ -4,8 +4,10 @@ import subprocess
 
 import pytest
 
+from espnet_otreg import corpora
+from espnet_otreg.corpora import prompts
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.declared import CORPORA, OPTIONS, WHOLE
 from espnet_otreg.recipe.derived import derive
 from espnet_otreg.recipe.options import assignments, help_text, resolve
 
@@ -131,3 +133,43 @@ def test_several_machines_without_a_queue_train_one_model_at_a_time():
     with pytest.raises(UserError, match="--num_nodes 2 --train_nj 3: without a queue"):
         derive({**values, "train_nj": "3"}, {})
     assert derive({**values, "train_nj": "3"}, {"cmd_backend": "slurm"})["train_nj"] == "3"
+
+
+REAL = {"NATURAL": "/n", "PROMPTS": "/p"}
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "domains"),
+    [
+        ("natural", "natural prompts", "natural_test --cross_domain prompts_all3"),
+        ("prompts", "prompts natural", "prompts_test --cross_domain natural_test"),
+    ],
+)
+def test_a_corpus_that_nothing_trains_on_is_tested_whole(trained, tested, domains):
+    values = read("--train_corpora", trained, "--test_corpora", tested, **REAL)
+    derived = derive(values, REAL)
+    assert derived["domains"] == f"--in_domain {domains}"
+    assert derived["test_sets"] == domains.replace("--cross_domain ", "")
+    assert derived["tested"] == [f"@org:{name}" for name in derived["test_sets"].split()]
+    assert set(derived["test_sets"].split()) < set(derived["all_sets"].split())
+    assert derived["root_prompts"] == "^^/p"
+
+
+def test_a_corpus_that_pretrains_is_not_tested_whole():
+    given = ["--init_corpora", "natural prompts", "--train_corpora", "natural"]
+    values = read(*given, "--test_corpora", "prompts", **REAL)
+    assert derive(values, REAL)["test_sets"] == "prompts_test"
+
+
+def test_the_whole_split_is_the_one_that_the_corpus_has():
+    assert WHOLE["prompts"] == prompts.WHOLE
+    assert set(CORPORA) <= set(corpora.CORPORA)
+    assert all(CORPORA[name] == corpora.CORPORA[name].VARIABLE for name in CORPORA)
+
+
+def test_no_miniature_is_made_of_corpora_that_have_none():
+    values = read("--train_corpora", "natural", "--test_corpora", "natural", "--mini", "true")
+    with pytest.raises(
+        UserError, match=r"no mini corpus stands for natural: set NATURAL in db\.sh"
+    ):
+        derive(values, {})
