@@ -146,11 +146,11 @@ def test_the_number_of_processes_changes_no_byte(made, tmp_path):
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path, monkeypatch):
     whole, calls = mini._make_chunk, []
 
-    def interrupted(output, chunk, seed):
+    def interrupted(output, seed, chunk):
         calls.append(chunk)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return whole(output, chunk, seed)
+        return whole(output, seed, chunk)
 
     monkeypatch.setattr(mini, "_make_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):

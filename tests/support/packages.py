@@ -48,3 +48,14 @@ def acted(root: Path, level: str, language: str, names: list[str]) -> Path:
         folder = root / f"fillets-{language}" / GAME / "sound" / level / language
         trees.write_audio(folder / f"{name}.ogg", format="OGG", subtype="VORBIS")
     return root
+
+
+def fortunes(root: Path, cookies: list[str], name: str = "wisdom", language: str = "en") -> Path:
+    """Write a file of fortunes."""
+    folder, inside, ending = (
+        ("fortunes-es", "es/", ".fortunes") if language == "es" else ("fortunes", "", "")
+    )
+    path = root / folder / "usr/share/games/fortunes" / f"{inside}{name}{ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n%\n".join(cookies) + "\n%\n", encoding="utf-8")
+    return root
