@@ -137,6 +137,8 @@ def fault(text: str, language: str) -> str:
         return "capitals"
     if re.match(r"[^\W_]{1,2}:", text) or re.search(r"\b(?:[^\W_]\.){2}|\b[A-Z]\. ", text):
         return "abbreviation"
+    if re.search(r"\b([^\W_])(?:-|…|\.\.\.) ?\1", text, re.IGNORECASE):
+        return "stutter"
     if language == "en" and sum(word.lower() in _FOREIGN for word in words) > 1:
         return "other language"
     return "other script" if foreign_word(text, language) else ""

@@ -32,6 +32,7 @@ def found(root, language="en"):
         ("This is what IBM sells now.", "capitals"),
         ("Q: What is it then really?", "abbreviation"),
         ("That is J. Random Hacker there.", "abbreviation"),
+        ("D-don't you want that b-b-beard?", "stutter"),
         ("On a tous un peu peur de le dire.", "other language"),
         ("This is the word слово again.", "other script"),
         ("A broken \N{REPLACEMENT CHARACTER} is in this one.", "not UTF-8"),
