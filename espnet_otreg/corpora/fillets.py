@@ -135,9 +135,9 @@ def _listed(recordings: Path, scripts: Path, language: str) -> list[tuple[Path, 
             anywhere.setdefault(line.name, set()).add(line)
     pairs: list[tuple[Path, Line | None]] = []
     for audio in sorted(recordings.glob(f"*/{language}/*.ogg")):
-        line = by_level.get((audio.parent.parent.name, audio.stem))
+        here = by_level.get((audio.parent.parent.name, audio.stem))
         others = anywhere.get(audio.stem, set())
-        pairs.append((audio, line or (next(iter(others)) if len(others) == 1 else None)))
+        pairs.append((audio, here or (next(iter(others)) if len(others) == 1 else None)))
     return pairs
 
 

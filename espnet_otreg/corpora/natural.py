@@ -37,9 +37,12 @@ def prepare(
     listed = covost2.prepare(root, language, split, work, target=target)
     theirs = f"{covost2.NAME}-{language}-{split}-"
     told = read_json(root / MANIFEST)
-    facts = {fact: str(told.get(fact) or "") or None for fact in ("license", "attribution")}
     records = [
-        record._replace(utt_id=f"{record.speaker}-{record.utt_id.removeprefix(theirs)}", **facts)
+        record._replace(
+            utt_id=f"{record.speaker}-{record.utt_id.removeprefix(theirs)}",
+            license=told.get("license"),
+            attribution=told.get("attribution"),
+        )
         for record in listed.records
     ]
     rejected = [

@@ -131,8 +131,8 @@ def words_of(text: str, language: str) -> int:
 def splits() -> dict[str, str]:
     """Read the split of every key; `tools/prompt_splits.py` drew it."""
     content = files("espnet_otreg.corpora").joinpath(SPLIT_TABLE).read_text(encoding="utf-8")
-    lines = [line for line in content.splitlines() if not line.startswith("#")]
-    return dict(line.split("\t", 1) for line in lines)  # type: ignore[misc]
+    lines = [line.partition("\t") for line in content.splitlines() if not line.startswith("#")]
+    return {key: split for key, _, split in lines}
 
 
 def read_prompts(home: Path, language: str) -> tuple[list[Prompt], Counter[str]]:

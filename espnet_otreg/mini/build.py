@@ -93,7 +93,7 @@ class Chunk(NamedTuple):
         return f"{self.corpus}.{self.lang}.{self.split}.{self.first:06d}.jsonl"
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many clips are in it."""
         return self.last - self.first
 
@@ -120,7 +120,7 @@ def build(output: Path, request: Request, jobs: int) -> Summary | None:
     chunks = list(_chunks(request))
     left = [chunk for chunk in chunks if not part_file(output, chunk).exists()]
     make = partial(_make_chunk, output, request.seed)
-    in_parallel(make, left, lambda chunk: chunk.count, jobs)
+    in_parallel(make, left, lambda chunk: chunk.size, jobs)
     summary = _finish(output, request, chunks)
     done = {**parameters, "clips": summary.clips, "hours": summary.hours, "words": summary.words}
     write_lines(output / _DONE, [json.dumps(done, indent=1)])

@@ -88,7 +88,7 @@ def build(
     every = list(_jobs(dealt))
     left = [job for job in every if not part_file(output, job.chunk).exists()]
     make = partial(_make_chunk, output, request, speak)
-    in_parallel(make, left, lambda job: job.chunk.count, jobs)
+    in_parallel(make, left, lambda job: job.chunk.size, jobs)
     summary = _finish(output, request, dealt, [job.chunk for job in every])
     write_json(output / _DONE, {**parameters, "made": {k: v._asdict() for k, v in summary.items()}})
     shutil.rmtree(work)

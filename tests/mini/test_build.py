@@ -193,7 +193,9 @@ def test_a_finished_folder_is_left_alone(made, caplog):
 def test_other_parameters_in_the_same_folder_are_an_error(made, tmp_path, monkeypatch, finished):
     folder = made if finished else tmp_path
     if not finished:
-        monkeypatch.setattr(mini, "_make", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(
+            mini, "in_parallel", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             mini.build(folder, REQUEST, 1)
     with pytest.raises(UserError, match="seed 0, and 7 is asked for"):
