@@ -12,8 +12,9 @@ Layout, as the packages unpack (ROOT may also hold `usr/` of all languages toget
 
 The splits are ours. `train`, `dev` and `test` keep every key in one split in all languages, and
 every text in one split; dev and test hold prompts of at least three words alone. `all3` is every
-prompt of at least three words, to test what was trained on another corpus. One person reads a
-language, one both English and Spanish, so test prompts are new sentences by a known voice.
+prompt of at least three words, to test what was trained on another corpus. Longer ones than 30
+seconds are left out. One person reads a language, one both English and Spanish, so test prompts are
+new sentences by a known voice.
 """
 
 import gzip
@@ -34,6 +35,8 @@ OPTIONS: tuple[str, ...] = ()
 SPLITS = ("train", "dev", "test")
 WHOLE = "all3"
 LEAST_WORDS = 3
+LONGEST = 30  # seconds: what encoders such as Whisper's hear at once
+_BYTES = 8000  # of G.722, per second
 SPLIT_TABLE = "prompts_splits.tsv"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 
@@ -150,6 +153,9 @@ def read_prompts(home: Path, language: str) -> tuple[list[Prompt], Counter[str]]
         reason = said.reason
         if key in twice and key not in prompts_text.rules_of(language)["prompt"]:
             reason = f"conflicting duplicate: {key} has two texts"
+        seconds = path.stat().st_size / _BYTES
+        if seconds > LONGEST:
+            reason = reason or f"too long: {seconds:.1f} s, the limit is {LONGEST} s"
         prompts.append(Prompt(key, str(path), said.text, reason))
     if texts:
         notes["texts without a recording"] += len(texts)
