@@ -14,7 +14,7 @@ LAYERS = [  # what stands in a line may import what stands above it, and nothing
     "errors",
     "files", "languages", "yaml_files", "progress", "commands", "weights", "compat",
     "ot", "configuration",
-    "corpora", "mini",
+    "corpora", "mini", "natural",
     "scoring",
     "pretrained", "packages", "models", "tasks",
     "hub",

@@ -8,10 +8,13 @@ from espnet_otreg.corpora import (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     graded,
     librispeech,
     mls,
+    natural,
+    prompts,
 )
 from espnet_otreg.corpora.record import Corpus
 
@@ -19,9 +22,12 @@ _ALL: tuple[Corpus, ...] = (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     librispeech,
     mls,
+    natural,
+    prompts,
     *graded.MADE,
 )
 CORPORA: dict[str, Corpus] = {corpus.NAME: corpus for corpus in _ALL}
