@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared import AUTO, CORPORA
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA
 from espnet_otreg.recipe.machine import cores, gpus
 
 JOBS_CORES = "%cores"  # as many as a queued job finds

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared import AUTO, CORPORA, OPTIONS, STAGES, Option
+from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA, STAGES, Option
 from espnet_otreg.recipe.derived import derive
 
 SECTIONS = ("real:", "mini:", "given:")
