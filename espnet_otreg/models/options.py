@@ -8,8 +8,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from espnet_otreg.models.controls import CONTROLS
+from espnet_otreg.models.term_weight import MODES
 from espnet_otreg.ot.cost import COSTS
 from espnet_otreg.ot.options import SolverOptions, check_options, option, same
+from espnet_otreg.ot.whiten import WhitenOptions
 
 TABLES = ("decoder", "ctc", "llm")
 
@@ -19,6 +22,11 @@ class OTConf:
     """The optimal-transport term, with the defaults of `model: otreg`."""
 
     weight: float = option(0.3, "λ_OT: share of the term in the loss; 0 is the stock model", low=0)
+    weight_mode: str = option(
+        "value", "what weight means: the factor of the term, or the term's gradient at the frames "
+        "over the main loss's, the factor following from it; validation's loss is then the main "
+        "one alone", choices=MODES,
+    )  # fmt: skip
     sparsity_weight: float = option(0.1, "λ_spr, of the sparsity: one frame, one token", low=0)
     cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
     epsilon: float = same(SolverOptions, "epsilon", 0.1)
@@ -29,23 +37,39 @@ class OTConf:
         None, "frames that a token weighs, silence those that are left; null: all weigh the same",
         low=0, above=True,
     )  # fmt: skip
+    silence: str = option(
+        "alike", "what silence weighs: as much as a token or what frames_per_token leaves (alike), "
+        "or the share of the frames that CTC calls blank (ctc)", choices=("alike", "ctc"),
+    )  # fmt: skip
     text_table: str = option(
         "decoder", "whose rows are the targets: the decoder's input embedding, those of the CTC "
         "layer, or the language model's of model: slm", choices=TABLES,
     )  # fmt: skip
+    whiten: str = option(
+        "none", "vocabulary: frames and targets meet where the table's rows spread alike in all "
+        "directions", choices=("none", "vocabulary"),
+    )  # fmt: skip
+    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.1)
     unique_threshold: float = option(
         0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
     )
     start_epoch: int = option(1, "first epoch in which the term enters the loss", low=1)
     end_epoch: int | None = option(None, "last such epoch; null: the last of all", low=1)
     control: str = option(
-        "none", "shuffled: every utterance gets its batch neighbour's transcript, to see what is "
-        "not the transcript's doing", choices=("none", "shuffled"),
+        "none", "to see what is not the transcript's doing: an utterance gets its batch "
+        "neighbour's transcript (shuffled), that of the nearest neighbour in another language, or "
+        "tokens of the batch at random; ot_control_shared in the log is the share that fits "
+        "nevertheless", choices=CONTROLS,
     )  # fmt: skip
     unroll: bool = same(SolverOptions, "unroll", False)
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.silence == "ctc" and self.frames_per_token is not None:
+            raise ValueError(
+                "silence: expected alike where frames_per_token says what silence weighs; "
+                "received 'ctc'"
+            )
         if self.end_epoch is not None and self.end_epoch < self.start_epoch:
             raise ValueError(
                 f"end_epoch: expected start_epoch ({self.start_epoch}) or later, or null; "
@@ -134,6 +158,7 @@ class SLMConf:
     table_scale: float | None = option(
         None, "what the likeness is multiplied by; null: 1, of cosine 20", low=0, above=True
     )
+    augment: dict | None = option(None, "see `slm_conf.augment`")
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -162,8 +187,23 @@ class TransferConf:
     language_model: str | None = option(
         None, "folder or hub name; needed where features are not cached"
     )
+    plan_features: str = option(
+        "contextual", "what frames are aligned with: the last layer's features, or static ones, "
+        "the input embeddings, through a projection that serves training alone; L_align has the "
+        "last layer's in any case", choices=("contextual", "static"),
+    )  # fmt: skip
+    whiten: bool = option(
+        False, "whiten features by those of the training text, input embeddings by those of the "
+        "token list",
+    )  # fmt: skip
+    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.01)
 
     def __post_init__(self) -> None:
         check_options(self)
         if len(set(self.layers)) < len(self.layers):
             raise ValueError(f"layers: expected different numbers; received {list(self.layers)}")
+        if self.plan_features == "static" and not (self.main_weight < 1 and self.transport_weight):
+            raise ValueError(
+                "plan_features: static needs main_weight below 1 and transport_weight above 0, "
+                f"which train its projection; received {self.main_weight}, {self.transport_weight}"
+            )

@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import options_of, read_options
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.augment import FrameAugmentConf, augment
+from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
 from espnet_otreg.models.prompt import (
     Prompt,
@@ -26,13 +28,7 @@ from espnet_otreg.models.prompt import (
     prompt_sides,
 )
 from espnet_otreg.models.table import TableCTC, check_table_phase
-from espnet_otreg.models.transport_term import (
-    EpochCount,
-    make_loss,
-    make_targets,
-    measured,
-    target_weights,
-)
+from espnet_otreg.models.transport_term import EpochCount, TransportTerm
 from espnet_otreg.ot import Compressed, compress
 from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
@@ -93,7 +89,8 @@ class SLMModel(ESPnetASRModel):
         self.silence = silence_id(decoder.tokenizer, own.silence_token)
         pieces = piece_ids(parts["token_list"], decoder)
         self.register_buffer("piece_ids", pieces, persistent=False)
-        self.ot_loss = make_loss(transport_conf)
+        self.ot_loss = TransportTerm(transport_conf, self)
+        self.augment_conf = read_options(FrameAugmentConf, own.augment or {}, "slm_conf.augment")
         if self.ctc is not None:
             if self.ctc.ctc_type != "builtin":
                 raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
@@ -167,10 +164,11 @@ class SLMModel(ESPnetASRModel):
         if self.ot_conf.weight > 0 or not self.training:
             active = self.ot_conf.active(self._count.epoch)
             with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-                term, told = self._transport(heard, spoken, spoken_lengths)
+                said = Transcripts(spoken, spoken_lengths, kwargs.get("language"))
+                term, told = self._transport(heard, said)
             stats.update(told)
             if active:
-                loss = loss + self.ot_conf.weight * term
+                loss = self.ot_loss.weight.join(loss, term)
 
         stats["kept"] = (heard.lengths.sum() / heard.whole_lengths.sum().clamp(min=1)).detach()
         stats["loss"] = loss.detach()
@@ -201,7 +199,10 @@ class SLMModel(ESPnetASRModel):
             grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
             with torch.set_grad_enabled(grad):
                 frames, lengths = self.encode(speech, speech_lengths)
+        if self.training:
+            frames, lengths = augment(frames, lengths, self.augment_conf)
         whole, whole_lengths = self.adapter(frames, lengths)
+        self.ot_loss.blanks.wait()
         short = self._shorten(whole, whole_lengths)
         if short is None:
             return Speech(whole, whole_lengths, whole, whole_lengths, None)
@@ -247,17 +248,10 @@ class SLMModel(ESPnetASRModel):
             return ctc_compress(x, lengths, best, self.blank_id)
         return None
 
-    def _transport(
-        self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        table = self.decoder.table
-        targets = make_targets(self.ot_conf, spoken, spoken_lengths, table, self.silence)
-        lengths = heard.whole_lengths
-        weights = target_weights(self.ot_conf, targets, lengths)
-        out = self.ot_loss(
-            heard.whole, lengths, targets.embeddings, targets.lengths, text_weights=weights
-        )
-        return out.loss, measured(self.ot_conf, out, targets)
+    def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = heard.whole, heard.whole_lengths
+        out, told = self.ot_loss.measure(*frames, said, self.decoder.table, self.silence)
+        return out.loss, told
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Nothing to collect: shapes come from data preparation."""

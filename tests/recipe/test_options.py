@@ -188,6 +188,7 @@ def test_a_script_may_ask_for_one_value(capsys):
     with pytest.raises(SystemExit, match="--nj 'x': expected"):
         main(["value", "nj", *FACTS, "given:", "--nj", "x"])
 
+
 REAL = {"NATURAL": "/n", "PROMPTS": "/p"}
 
 
