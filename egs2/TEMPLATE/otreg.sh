@@ -108,30 +108,37 @@ if [ "${feats_normalize}" = global_mvn ]; then
 fi
 common+=(--normalize "${feats_normalize}")
 
-# Stage 11: one common checkpoint, then every system from it, once per seed
-start=()
+# Stage 11: the common checkpoints, then every system from each of them, once per seed
+warm=()
 if [ -n "${warm_config}" ]; then
     train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
         "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
-    start=(--init_param @train:warm/valid.loss.best.pth)
+    warm=(--init_param @train:warm/valid.loss.best.pth)
 fi
-train train:init "${expdir}/asr_$(basename "${init_config}" .yaml)_%" --config "^${init_config}" \
-    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} "${start[@]}" \
-    + --processes "${cores}"
-systems=()  # of each system its folders, one per seed, joined by commas
-trained=(init)
+for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
+    train "train:${starts[i]}" "${expdir}/asr_$(basename "${init_config}" .yaml)${starts[i]#init}_%" \
+        --config "^${init_config}" "${model_words[@]}" "${common[@]}" "${reads_init[@]}" \
+        ${start_words[i]} ${asr_args} "${warm[@]}" + --processes "${cores}"
+done
+systems=()  # of each system its folders, joined by commas
+trained=("${starts[@]}")
 for config in ${asr_config}; do
-    stem=$(basename "${config}" .yaml)
+    stem=$(basename "${config}" .yaml) arms=
     reads=("${reads_train[@]}")
     ! grep -q '^model: *ot_transfer' "${config}" || reads=("${reads_taught[@]}")
-    for seed in ${seeds}; do
-        train "train:${stem}:seed${seed}" "${expdir}/asr_${stem}_seed${seed}_%" --config "^${config}" \
-            "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
-            --init_param "@train:init/${inference_asr_model}" + --processes "${cores_each}"
-        trained+=("${stem}:seed${seed}")
+    for start in "${starts[@]}"; do
+        for seed in ${seeds}; do
+            arm=${stem}:${start#init}:seed${seed}
+            arm=${arm/::/:} arm=${arm/:_/:init_}  # stem:seed1, and stem:init_seed2:seed1
+            train "train:${arm}" "${expdir}/asr_${arm//:/_}_%" --config "^${config}" \
+                "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
+                --init_param "@train:${start}/${inference_asr_model}" + --processes "${cores_each}"
+            trained+=("${arm}") arms+=,@train:${arm}
+        done
     done
-    systems+=("$(each "@train:${stem}:seed*" ${seeds} | paste -sd,)")
+    systems+=("${arms#,}")
 done
+start=$(each '@train:*' "${starts[@]}" | paste -sd,)  # a row of tables
 if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
     train train:stock "${expdir}/asr_$(basename "${stock_config}" .yaml)_seed${seeds%% *}_%" \
         --config "^${stock_config}" "${common[@]}" "${reads_stock[@]}" --token_type hugging_face \
@@ -160,7 +167,7 @@ decode_all() {  # decode_all MODEL TAG WORD ...
 for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
-rows=("${systems[@]}" @train:init) names=("${shown[@]}" "common checkpoint")
+rows=("${systems[@]}" "${start}") names=("${shown[@]}" "common checkpoint")
 if [ "${encoder_row}" = own ]; then  # a Whisper as it came, by its own decoder
     job 12 decode:encoder "${expdir}/encoder_%/@@decode:init" decode_sets --method whisper \
         --asr_exp "^${speech_encoder}" ++ --sets "${tested[@]}" --output @out \
@@ -202,7 +209,7 @@ elif [ "${answer}" = text ]; then
     done
 else
     step 13 results "${results}/translation.json" translation --target "${answer#text.}" \
-        --systems "${systems[@]}" @train:init "${of_init[@]}" --sets "${tested[@]}" \
+        --systems "${systems[@]}" "${start}" "${of_init[@]}" --sets "${tested[@]}" \
         --output @up/TRANSLATION.md --json @out '<' "${scored[@]}"
 fi
 if [ -n "${asr_config}" ] && [ "${inference_method}" = slm ]; then  # what its language model read

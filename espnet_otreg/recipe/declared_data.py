@@ -102,7 +102,11 @@ DATA: dict[str, tuple[Option, ...]] = {
             (*BOOL, AUTO),
         ),
         Option(
-            "mini_size", "mini", "size of the mini corpora", "choice", ("smoke", "mini", "large")
+            "mini_size",
+            "mini",
+            "size of the mini corpora; wide: as mini, with test sets five times as large",
+            "choice",
+            ("smoke", "mini", "wide", "large"),
         ),
         Option(
             "protocol",
@@ -176,6 +180,7 @@ DATA: dict[str, tuple[Option, ...]] = {
             "",
             "for lm and slm: a folder or hub name; mini: one is made of mini text",
         ),
+        Option("lm_seed", "0", "of a mini language model: another one by another seed", "count0"),
         Option(
             "feats_normalize",
             "utterance_mvn",

@@ -167,7 +167,7 @@ def _tokens(values: Values) -> dict[str, str]:
         "text_of": "@tokens/*/text",
         "lm": f"^{values['language_model']}",
         "lm_command": "",
-        "lm_size": values["mini_size"].replace("large", "mini"),
+        "lm_size": "smoke" if values["mini_size"] == "smoke" else "mini",
         "lm_name": "lm",
         "lm_languages": "",
     }
@@ -186,6 +186,8 @@ def _tokens(values: Values) -> dict[str, str]:
                     found["lm_size"] = "translator"
                 found["lm_name"] = "translator"
                 found["lm_languages"] += f" {answer.removeprefix('text.')}"
+        if values["lm_seed"] != "0":
+            found["lm_command"] += f" --seed {values['lm_seed']}"
     return found
 
 
@@ -276,9 +278,13 @@ def _systems(values: Values) -> Derived:
     chosen = values["pack_systems"].split() or configs[1:] or configs
     if chosen == ["all"]:
         chosen = configs
+    init_seeds = values["init_seeds"].split() or ["0"]
     packed = [str(place) for place, config in enumerate(configs) if config in chosen]
     return {
         "stems": stems,
+        "starts": ["init", *(f"init_seed{seed}" for seed in init_seeds[1:])],
+        # the config's own seed, 0, is not said: the checkpoint is the one of before this option
+        "start_words": ["" if seed == "0" else f"--seed {seed}" for seed in init_seeds],
         "shown": shown,
         "names_shown": ", ".join(shown),
         "trained_on": " ".join(trained_on),

@@ -217,3 +217,10 @@ def test_a_wrong_option_is_named(option, value, tmp_path, capsys):
         make_mini.main(["--output", str(tmp_path / "new"), option, value])
     assert option in str(stop.value)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_wide_size_trains_as_mini_does_and_tests_on_five_times_as_much():
+    for corpus, (train, dev, test) in SIZES["mini"].items():
+        wide = SIZES["wide"][corpus]
+        assert wide[:2] == (train, dev)
+        assert wide[2] == (test if corpus in ("read", "broad") else 5 * test)

@@ -142,7 +142,7 @@ def test_compare_puts_the_table_into_a_readme_and_can_do_so_again(experiments, t
     assert once.startswith(f"# A\n{begin}\n\n| system")
     assert once.endswith(f"\n\n{end}\n# B\n")
     assert "old" not in once
-    assert "cross-domain (fleurs_test): better, −15.00" in once
+    assert "cross-domain (fleurs_test): lower for this common checkpoint" in once
     compare.main(compare_arguments(experiments, "--readme", "README.md"))
     assert readme.read_text() == once
 
