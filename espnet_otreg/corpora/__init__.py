@@ -12,6 +12,7 @@ from espnet_otreg.corpora import (
     graded,
     librispeech,
     mls,
+    table,
 )
 from espnet_otreg.corpora.record import Corpus
 
@@ -22,6 +23,7 @@ _ALL: tuple[Corpus, ...] = (
     fleurs,
     librispeech,
     mls,
+    table,
     *graded.MADE,
 )
 CORPORA: dict[str, Corpus] = {corpus.NAME: corpus for corpus in _ALL}

@@ -23,6 +23,7 @@ CORPORA = {  # name -> variable of db.sh
     "librispeech": "LIBRISPEECH",
     "commonvoice": "COMMONVOICE",
     "aishell": "AISHELL",
+    "table": "TABLE",
     "graded0": "GRADED0",
     "graded1": "GRADED1",
     "graded2": "GRADED2",
