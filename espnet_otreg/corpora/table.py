@@ -44,7 +44,9 @@ def prepare(
             continue
         if not (clip.problem or tables.language or clip.language or found.by_folder):
             clip = clip._replace(problem=f"no language: say `language:` in {tables.place}")
-        utt_id = make_utt_id(tables.name, language, split, clip.name) if clip.name else clip.where
+        whole = clip.name.startswith(f"{tables.name}-{language}-{split}-")  # as we export them
+        utt_id = clip.name if whole else make_utt_id(tables.name, language, split, clip.name)
+        utt_id = utt_id if clip.name else clip.where
         reason = clip.problem or ("no translation" if target and not clip.translation else "")
         if clip.name and not reason:
             says = hash((clip.text, clip.speaker, clip.translation, clip.content))

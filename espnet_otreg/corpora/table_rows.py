@@ -212,12 +212,15 @@ def _cut(row: TableRow) -> TableRow:
             return row._replace(problem=problem)
         if sources[0]["type"] != "file":
             return row._replace(problem=f"audio is no file: {sources[0]['type']!s:.40}")
+        if recording.get("transforms"):
+            return row._replace(problem="recording that lhotse is to transform: save it first")
         start, duration = cut.get("start") or 0, cut["duration"]
         part = start > 0 or duration < recording["duration"] - WHOLE
         flat = {
             **{name: said[0].get(name) for name in ("text", "speaker", "language")},
             **{"id": cut.get("id"), "audio": sources[0]["source"]},
             "sampling_rate": recording.get("sampling_rate"),
+            "translations": (said[0].get("custom") or {}).get("translations"),
             **({"offset": start, "duration": duration} if part else {}),
         }
         return row._replace(fields=flat)
