@@ -149,8 +149,10 @@ class _Rows:
         """Find the recording, or write it."""
         path: Any = values["audio"]
         content: Any = None
+        null = ""
         if isinstance(path, Mapping):  # as `datasets` keeps audio
             content, path = path.get("bytes"), path.get("path")
+            null = ", and the table does not hold it"
         elif isinstance(path, bytes):
             content, path = path, None
         if not clip.name:
@@ -175,7 +177,7 @@ class _Rows:
         if problem:
             return clip._replace(problem=problem)
         found = os.path.join(self.base, path)
-        problem = f"missing clip: {found}"
+        problem = f"missing clip: {found}{null}"
         if os.path.isfile(found):
             problem = _claim(values.get("sampling_rate"), found)
         return clip._replace(audio=found + part, content=found + part, problem=problem)

@@ -6,6 +6,7 @@ Where `table.yaml` names no files, they are looked for where exports and copies 
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ ENDINGS = {
 SHOWN = 4  # patterns in a message
 DEPTH = 3  # levels of folders in which a language's is looked for
 _ANY = "{language}"
+_CACHED = re.compile(r"(cache-|tmp).*\.arrow$")  # what `datasets` computed, beside what it saved
 _BASES = (f"{_ANY}/", f"data/{_ANY}/", f"parquet-data/{_ANY}/", "", "data/")
 
 
@@ -145,11 +147,12 @@ def _choices(tables: TableMap, split: str) -> Iterator[Patterns]:
 
 def _matching(tables: TableMap, root: Path, pattern: str) -> list[Path]:
     try:
-        return [path for path in root.glob(pattern) if path.is_file()]
+        found = [path for path in root.glob(pattern) if path.is_file()]
     except (ValueError, NotImplementedError, IndexError) as error:
         raise UserError(
             f"{tables.place}: {pattern!r} is no pattern of files below {root} ({error})"
         ) from error
+    return [path for path in found if not _CACHED.match(path.name)]
 
 
 def _target_of(tables: TableMap, root: Path, found: list[Path], language: str) -> str:

@@ -78,6 +78,7 @@ def test_a_folder_that_datasets_saved_is_read(tmp_path, stream):
     tables.write_map(root, columns=PLAIN, language="en")
     for split, numbers in {"train": (0, 1, 2), "validation": (3,), "test": (4,)}.items():
         tables.write_arrow(root / split / "data-00000-of-00001.arrow", rows(*numbers), stream)
+        tables.write_arrow(root / split / "cache-0123.arrow", rows(8), stream)  # of a `map`
     for split, count in {"train": 3, "dev": 1, "test": 1}.items():
         assert len(prepare(root, split).records) == count
     assert table.languages(root) == ["en"]

@@ -62,6 +62,9 @@ def test_null_audio_and_what_is_no_audio_is_listed(tmp_path):
     assert len(prepared.records) == 1
     assert by_category(prepared.rejected) == {"no audio": 3}
     assert prepared.rejected[0].where == "table-en-test-test.parquet-2"
+    prepared = prepare(parquet(tmp_path, row(0), row(1, audio={**null, "path": "x.wav"})))
+    gone = f"missing clip: {tmp_path}/x.wav, and the table does not hold it"
+    assert prepared.rejected[0].reason == gone
     tables.write_parquet(tmp_path / "test.parquet", [{"audio": [0.1, 0.2], "text": "a"}])
     (entry,) = prepare(tmp_path).rejected
     assert entry.reason == "audio is neither bytes nor a path: list"
