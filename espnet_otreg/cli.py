@@ -38,6 +38,7 @@ VERBS = {
     "prepare": Verb("prepare_data", "turn a corpus as downloaded into data directories"),
     "overlap": Verb("check_overlap", "refuse test sets that training has heard"),
     "export": Verb("export_stock", "turn an experiment into one of stock ESPnet"),
+    "export-data": Verb("export_data", "write a data directory as Parquet, JSONL or cuts"),
     "pack": Verb("pack", "pack a trained model into one file, with a model card"),
     "upload": Verb("upload", "put a packed model on the Hugging Face hub"),
     "probe": Verb("probe", "read voice, rate, pitch and noise from each encoder layer"),

@@ -15,6 +15,7 @@ from espnet_otreg.corpora import (
     mls,
     natural,
     prompts,
+    table,
 )
 from espnet_otreg.corpora.record import Corpus
 
@@ -28,6 +29,7 @@ _ALL: tuple[Corpus, ...] = (
     mls,
     natural,
     prompts,
+    table,
     *graded.MADE,
 )
 CORPORA: dict[str, Corpus] = {corpus.NAME: corpus for corpus in _ALL}

@@ -47,7 +47,7 @@ def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
         yield Rejected(str(path), "missing")
         return
     with open(path, "rb") as stream:
-        pairs = zip_longest(stream, _entries(folder, data, fs))
+        pairs = zip_longest(stream, entries(folder, data, fs))
         for number, (line, expected) in enumerate(pairs, start=1):
             problem = _problem(line, expected)
             if not problem and not os.path.isfile(f"{folder}/{expected['audio_filepath']}"):
@@ -59,10 +59,10 @@ def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
 def _lines(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
     """Write the entries, one at a time."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    return (encode(entry) for entry in _entries(folder, data, fs))
+    return (encode(entry) for entry in entries(folder, data, fs))
 
 
-def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
+def entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
     """Describe the utterances, one at a time."""
     tables = data.tables
     translations = {

@@ -19,11 +19,11 @@ STAGES = {
 CORPORA = {  # name -> variable of db.sh
     name: name.upper()
     for name in (
-        *("covost2", "fleurs", "mls", "librispeech", "commonvoice", "aishell"),
+        *("covost2", "fleurs", "mls", "librispeech", "commonvoice", "aishell", "table"),
         *("natural", "prompts", "fillets", "graded0", "graded1", "graded2", "broad"),
     )
 }
-NO_MINI = ("aishell", "natural", "prompts", "fillets")  # no mini corpus stands for these
+NO_MINI = ("aishell", "table", "natural", "prompts", "fillets")  # no mini corpus stands for these
 WHOLE = {"prompts": "all3"}  # the split to test on where a model has not trained on the corpus
 AUTO = "auto"
 BOOL = ("true", "false")

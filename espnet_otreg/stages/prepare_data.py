@@ -50,7 +50,8 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--target",
-        help="covost2: language of the translations to keep; an utterance without is rejected",
+        help="covost2, table: language of the translations to keep; without one an utterance is "
+        "rejected",
     )
     parser.add_argument(
         "--translations",
