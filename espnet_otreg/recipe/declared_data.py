@@ -17,17 +17,14 @@ STAGES = {
     15: "upload",
 }
 CORPORA = {  # name -> variable of db.sh
-    "covost2": "COVOST2",
-    "fleurs": "FLEURS",
-    "mls": "MLS",
-    "librispeech": "LIBRISPEECH",
-    "commonvoice": "COMMONVOICE",
-    "aishell": "AISHELL",
-    "graded0": "GRADED0",
-    "graded1": "GRADED1",
-    "graded2": "GRADED2",
-    "broad": "BROAD",
+    name: name.upper()
+    for name in (
+        *("covost2", "fleurs", "mls", "librispeech", "commonvoice", "aishell", "table"),
+        *("natural", "prompts", "fillets", "graded0", "graded1", "graded2", "broad"),
+    )
 }
+NO_MINI = ("aishell", "table", "natural", "prompts", "fillets")  # no mini corpus stands for these
+WHOLE = {"prompts": "all3"}  # the split to test on where a model has not trained on the corpus
 AUTO = "auto"
 BOOL = ("true", "false")
 

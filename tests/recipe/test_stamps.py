@@ -58,6 +58,16 @@ def test_a_corpus_is_known_by_its_tables_and_the_sizes_of_its_archives(here):
         before = changed
 
 
+@pytest.mark.parametrize("name", ["table.yaml", "a.parquet", "fr/a.arrow", "cuts.jsonl.gz"])
+def test_tables_of_ones_own_are_known_by_their_content(here, name):
+    path = here / "corpus" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"abc")
+    before = stamp("corpus", "corpus")
+    path.write_bytes(b"abd")  # of the same size
+    assert stamp("corpus", "corpus") != before
+
+
 def test_the_hash_of_a_large_file_is_kept_until_the_file_changes(here, monkeypatch):
     monkeypatch.setattr(stamps, "LARGE", 1)
     path = here / "model.bin"

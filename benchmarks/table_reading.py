@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+r"""Clips inside Parquet through stages 1 and 3, against what two cores can do at best.
+
+The best is the same clips as files decoded, resampled, encoded and written by two processes with
+nothing around it. Rounds of both alternate; the figure is the median of their ratios, and a ratio
+of processor time stands beside it. Memory is the peak of the largest process of stage 1, which
+unpacks the table, for a quarter of the clips and for all of them, in one row group each: the
+hardest case.
+
+    python benchmarks/table_reading.py                  # 2,000 clips; 200 MB; minutes
+    python benchmarks/table_reading.py --clips 500 --rounds 1
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from prepare import JOBS, RATIO_AIM, Run, command, convert_plainly, make_clips, report
+from pyarrow import parquet
+
+GROWTH_AIM = 8.0  # MB per 1,000 clips; of which the tables are some 2
+ROWS = 100  # written together
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Print the figures, and for each whether it is reached."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args(cmd)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        different = make_clips(folder / "different")
+        load = os.getloadavg()[0]
+        print(f"{platform.processor() or platform.machine()}, load {load:.1f} before the start")
+        compare_rates(folder, different, args.clips, args.rounds)
+        few, _ = prepare(make_table(folder / "quarter", different, args.clips // 4, one=True))
+        many, _ = prepare(make_table(folder / "whole", different, args.clips, one=True))
+        size = sum(path.stat().st_size for path in (folder / "whole").glob("*.parquet")) / 1e6
+        print(f"stage 1: {few.peak:.0f} MB, then {many.peak:.0f} MB of memory for {size:.0f} MB")
+        growth = (many.peak - few.peak) / (args.clips * 0.75 / 1000)
+        report("memory that grows with the table, MB per 1,000 clips", growth, GROWTH_AIM)
+
+
+def make_table(root: Path, different: Sequence[Path], clips: int, one: bool = False) -> Path:
+    """Write a table of clips, in row groups of a hundred or in one."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    columns = "columns: {audio: audio, text: sentence, speaker: client_id}"
+    (root / "table.yaml").write_text(f"{columns}\nlanguage: en\n")
+    contents = [path.read_bytes() for path in different]
+
+    def rows(start: int, end: int) -> Iterator[dict[str, Any]]:
+        for n in range(start, end):
+            audio = {"bytes": contents[n % len(contents)], "path": f"common_voice_en_{n}.mp3"}
+            text = f"Sentence number {n} has about as many words as others have."
+            yield {"audio": audio, "sentence": text, "client_id": f"{n % 997:0128x}"}
+
+    path = root / "train-00000-of-00001.parquet"
+    if one:
+        parquet.write_table(pyarrow.Table.from_pylist(list(rows(0, clips))), path)
+        return root
+    schema = pyarrow.Table.from_pylist(list(rows(0, 1))).schema
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, clips, ROWS):
+            few = list(rows(start, min(clips, start + ROWS)))
+            writer.write_table(pyarrow.Table.from_pylist(few, schema=schema))
+    return root
+
+
+def prepare(root: Path) -> tuple[Run, Run]:
+    """Run stages 1 and 3 as the recipes do."""
+    first = command(
+        *("espnet_otreg.stages.prepare_data", "--corpus", "table", "--root", root),
+        *("--languages", "en", "--splits", "train", "--output", root / "data"),
+    )
+    second = command(
+        *("espnet_otreg.stages.format_audio", "--input", root / "data/table_train"),
+        *("--output", root / "dump", "--nj", JOBS),
+    )
+    return first, second
+
+
+def compare_rates(folder: Path, different: Sequence[Path], clips: int, rounds: int) -> None:
+    """Alternate the pipeline and the best that two processes can do with files."""
+    files = folder / "files"
+    files.mkdir()
+    for n in range(clips):
+        os.link(different[n % len(different)], files / f"{n}.mp3")
+    listed = sorted(files.iterdir())
+    ratios, cpu_ratios = [], []
+    for number in range(rounds):
+        root = make_table(folder / "sample", different, clips)
+        best, (first, second) = convert_plainly(listed, root / "plain"), prepare(root)
+        seconds, cpu = first.seconds + second.seconds, first.cpu + second.cpu
+        ratios.append(best.seconds / seconds)
+        cpu_ratios.append(best.cpu / cpu)
+        rates = f"{clips / seconds:.0f} against {clips / best.seconds:.0f} clips/s"
+        of_which = f"of {seconds:.1f} s stage 1 took {first.seconds:.1f}"
+        print(
+            f"round {number + 1}: {rates}, {ratios[-1]:.2f}; {of_which}; CPU {cpu_ratios[-1]:.2f}"
+        )
+    ratio = statistics.median(ratios)
+    verdict = "reached" if ratio >= RATIO_AIM else "missed"
+    print(f"stages 1 and 3 over the best of {JOBS} cores: {ratio:.2f} (aim {RATIO_AIM}) {verdict}")
+    print(f"the same in CPU time: {statistics.median(cpu_ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
