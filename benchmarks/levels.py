@@ -7,7 +7,7 @@ Speakers differ in what they get wrong, in what they gain and in how they fare w
 each level moves the difference by a normal draw. So the truth is known, and 95 of 100 intervals
 should hold it.
 
-    python benchmarks/levels.py --trials 2000 --json exp/levels.json
+    python benchmarks/levels.py --json exp/levels.json
 """
 
 import argparse
@@ -128,8 +128,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=1000, help="per cell of the table")
-    parser.add_argument("--samples", type=int, default=500, help="draws of the bootstrap")
-    parser.add_argument("--speakers", type=int, nargs="+", default=[24, 200])
+    parser.add_argument("--samples", type=int, default=300, help="draws of the bootstrap")
+    parser.add_argument("--speakers", type=int, nargs="+", default=[24, 100])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args(cmd)
     started, rows = time.monotonic(), []
