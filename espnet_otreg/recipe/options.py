@@ -240,6 +240,12 @@ def _check_models(values: Mapping[str, str]) -> None:
             "--language_model mini knows the mini corpora alone: give a folder or hub name of a "
             "language model for your data"
         )
+    if values["lm_seed"] != "0" and values["language_model"] != "mini":
+        raise UserError(
+            f"--lm_seed {values['lm_seed']} makes another mini language model, and "
+            f"--language_model is {values['language_model'] or 'none'}: leave it out, or give "
+            "--language_model mini"
+        )
     if slm and values["feats_normalize"] == "global_mvn":
         raise UserError(
             "--feats_normalize global_mvn means nothing for --token_type slm: its encoder comes "

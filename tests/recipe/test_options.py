@@ -44,6 +44,11 @@ BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
         (["--seeds", ""], "--seeds is not set"),
         (["--seeds", "1 x"], "--seeds '1 x': expected whole numbers"),
         (["--seeds", "1 1"], "no value twice"),
+        (["--init_seeds", "0 x"], "--init_seeds '0 x': expected whole numbers"),
+        (
+            ["--lm_seed", "2"],
+            "--lm_seed 2 makes another mini language model, and --language_model is",
+        ),
         (["--asr_config", "a.yaml c.yaml"], "--asr_config: config c.yaml does not exist"),
         (["--asr_config", "a.yaml ./a.yaml"], "a is there twice"),
         (["--asr_config", "a.yaml", "--names", "x;y"], "--names names 2 systems"),
