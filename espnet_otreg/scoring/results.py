@@ -19,7 +19,7 @@ from espnet_otreg.scoring.comparison import (
     System,
     TestedSet,
 )
-from espnet_otreg.scoring.failures import MODES
+from espnet_otreg.scoring.failures import MODES, UNRELATED, warning_of_unrelated
 from espnet_otreg.scoring.macro import macro_difference, macro_interval, resample_macro
 from espnet_otreg.scoring.score_file import Scored, load_score
 from espnet_otreg.scoring.significance import (
@@ -273,6 +273,10 @@ def caveats(
                     f"{scored.ignored:,} hypotheses of {who} for {test_set} have no reference and "
                     "were left out."
                 )
+        shares = [s.summaries[TOTAL].failures[UNRELATED] / len(s.utterances) for s in group]
+        warning = warning_of_unrelated(f"{system.name} on {test_set}", _mean(shares))
+        if warning is not None:
+            yield warning
     first = scores[0][0]
     total = first.summaries[TOTAL]
     if total.speakers == total.utterances > 1:
