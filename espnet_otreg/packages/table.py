@@ -24,7 +24,7 @@ class Package(NamedTuple):
     def file(self) -> str:
         """The name that the client gives the file."""
         if self.client == APT:
-            return f"{self.name}_{self.version}_all.deb"
+            return f"{self.name}_{self.version.replace(':', '%3a')}_all.deb"
         return f"{self.name.replace('-', '_')}-{self.version}-{self.tag}.whl"
 
 
@@ -207,5 +207,29 @@ PARTS = {
     "fillets-text": _dialogues(
         "what those dialogues say, in many languages", "fillets-ng-data",
         70633484, "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84",
+    ),
+    "fortunes": Part(
+        "short texts, English: sentences for corpus natural",
+        "corpus",
+        "BSD-3-Clause (the collection)",
+        "fortune-mod's cookies, by Ken Arnold and others",
+        (
+            Package(
+                APT, "fortunes", "1:1.99.1-7.3", 848988,
+                "41d0551dc0ff52f875a2ecef7c39da2f672ab468c37e170119f7e0245a9d63c5",
+            ),
+        ),
+    ),
+    "fortunes-es": Part(
+        "short texts, Spanish: sentences for corpus natural",
+        "corpus",
+        "GPL-2.0-or-later (the collection)",
+        "fortunes-es, by Javier Fernández-Sanguino Peña and others",
+        (
+            Package(
+                APT, "fortunes-es", "1.36", 317920,
+                "54636edc1a4384093b68d1666c7e702ce42d1fcc8b5ab402d9646c328dcca899",
+            ),
+        ),
     ),
 }  # fmt: skip

@@ -203,7 +203,7 @@ class LanguageModel:
     def table(self) -> Tensor:
         """The input embeddings (V, d), in the order of the tokenizer's vocabulary."""
         network: Any = self.network
-        return network.get_input_embeddings().weight
+        return network.get_input_embeddings().weight.detach()
 
     def features(self, pieces: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Embed one batch: a float32 array of [CLS], the pieces and [SEP] per sentence."""

@@ -6,7 +6,7 @@ as a variable of the same name.
 
 from espnet_otreg.recipe.declared_data import AUTO, DATA, Option, flag
 
-NORMALISERS = ("basic", "whisper_english", "whisper_basic", "none")
+NORMALISERS = ("basic", "whisper_english", "whisper_basic", "open_asr", "none")
 
 MODELS: dict[str, tuple[Option, ...]] = {
     "Speech language model (token_type slm)": (

@@ -272,19 +272,22 @@ def _systems(values: Values) -> Derived:
     init, train = (values[f"{use}_corpora"].replace(" ", "+") for use in ("init", "train"))
     trained_on = [train] * len(configs) + [init]
     if values["encoder_row"]:
-        trained_on.append(init)
-    if values["stock_config"]:
-        trained_on.append(train)
+        trained_on.append("elsewhere" if values["encoder_row"] == "own" else init)
+    trained_on += [train] if values["stock_config"] else []
     chosen = values["pack_systems"].split() or configs[1:] or configs
-    if chosen == ["all"]:
-        chosen = configs
+    chosen = configs if chosen == ["all"] else chosen
     init_seeds = values["init_seeds"].split() or ["0"]
+    starts = ["init", *(f"init_seed{seed}" for seed in init_seeds[1:])]
+    arms = [(start, seed) for start in starts for seed in values["seeds"].split()]
     packed = [str(place) for place, config in enumerate(configs) if config in chosen]
     return {
         "stems": stems,
-        "starts": ["init", *(f"init_seed{seed}" for seed in init_seeds[1:])],
+        "starts": starts,
         # the config's own seed, 0, is not said: the checkpoint is the one of before this option
         "start_words": ["" if seed == "0" else f"--seed {seed}" for seed in init_seeds],
+        # of each arm of a system the checkpoint, and what the arm is called by
+        "start_of": [start for start, _ in arms],
+        "tags": [f"{start}:seed{seed}".removeprefix("init:") for start, seed in arms],
         "shown": shown,
         "names_shown": ", ".join(shown),
         "trained_on": " ".join(trained_on),

@@ -48,7 +48,8 @@ In % of the utterances; one can fail in several ways. Empty: nothing written tho
 spoken. Repetition: a word or a phrase, or characters inside a word, in a loop that the reference
 does not have. Wrong script: most letters are in a script of neither language nor reference. Runaway
 length: more than twice as long as the reference and five words (without spaces: ten characters)
-more. The exact limits are in `espnet_otreg/scoring/failures.py`."""
+more. Unrelated: something else was written, which has no word in common with what was said.
+The exact limits are in `espnet_otreg/scoring/failures.py`."""
 _SPEED = """\
 Seconds of decoding per second of audio, loading of the model excluded; seconds are those of one
 process, added up over the processes, so that several processes take less than that by the clock."""

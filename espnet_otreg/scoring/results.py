@@ -4,11 +4,13 @@ A system is one experiment, or several that differ by what chance decides only, 
 first system is the baseline.
 """
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.comparison import Comparison, SetName, System, TestedSet
+from espnet_otreg.scoring.failures import UNRELATED, warning_of_unrelated
 from espnet_otreg.scoring.levels import Labels, labels_of
 from espnet_otreg.scoring.parts import Parts, Replicates
 from espnet_otreg.scoring.score_file import Scored, load_score
@@ -142,6 +144,10 @@ def caveats(
                     f"{scored.ignored:,} hypotheses of {who} for {test_set} have no reference and "
                     "were left out."
                 )
+        shares = [s.summaries[TOTAL].failures[UNRELATED] / len(s.utterances) for s in group]
+        warning = warning_of_unrelated(f"{system.name} on {test_set}", statistics.fmean(shares))
+        if warning is not None:
+            yield warning
     first = scores[0][0]
     total = first.summaries[TOTAL]
     if total.speakers == total.utterances > 1:
