@@ -63,6 +63,7 @@ bench: venv
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/table_reading.py
 
 venv: $(VENV)/.installed
 

@@ -1,5 +1,6 @@
 """What is wrong with people's tables: each is listed with its reason, or a clear error."""
 
+import struct
 import sys
 from pathlib import Path
 
@@ -100,6 +101,18 @@ def test_a_truncated_table_is_an_error_that_names_it_and_leaves_no_index(tmp_pat
     assert not (tmp_path / "work" / path.name).exists()
     path.write_bytes(content)
     assert len(prepare(tmp_path).records) == 6
+
+
+@pytest.mark.parametrize("end", [-3, 1 << 30])
+def test_values_that_lead_out_of_their_file_are_damage(tmp_path, end):
+    tables.write_map(tmp_path, columns=COLUMNS, language="en")
+    listed = [row(n, text="hello") for n in range(2)]
+    path = tables.write_arrow(tmp_path / "test.arrow", listed)
+    where = struct.pack("<iii", 0, 5, 10)  # where each text begins
+    assert path.read_bytes().count(where) == 1
+    path.write_bytes(path.read_bytes().replace(where, struct.pack("<iii", 0, end, 10)))
+    with pytest.raises(UserError, match=r"test\.arrow is damaged or was cut short"):
+        prepare(tmp_path)
 
 
 def test_a_truncated_gzip_and_a_cut_line_of_json(tmp_path):
