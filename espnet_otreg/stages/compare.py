@@ -8,6 +8,10 @@ same data directory and normaliser, and the folder is named:
         --output external/theirs/fleurs_test/score.json
     python -m espnet_otreg.stages.compare ... --external theirs=external/theirs
 
+Or put the hypotheses there as <folder>/<test_set>.jsonl, such as the prediction manifests of public
+leaderboards (audio_filepath, text, pred_text): they are scored on the way, with the data directory
+and the normaliser of the first system.
+
 Without --baseline the systems are external ones alone, the first of them the baseline.
 """
 
@@ -23,6 +27,7 @@ from espnet_otreg.scoring.document import (
     results_json,
     summary,
 )
+from espnet_otreg.scoring.external import score_external
 from espnet_otreg.scoring.matrix import overview, train_test_matrix
 from espnet_otreg.scoring.provenance import provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_external, parse_systems
@@ -83,8 +88,9 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=FOLDER",
-        help="to be compared too: scores of systems decoded elsewhere, in <folder>/<test_set>/ "
-        "(default: none)",
+        help="to be compared too: systems decoded elsewhere, whose folder holds "
+        "<test_set>/score.json, or hypotheses, <test_set>.jsonl, that are scored as the others' "
+        "are; of one test set also a file of hypotheses (default: none)",
     )
     parser.add_argument(
         "--names", nargs="+", help="names for the table, the baseline's first (default: folders)"
@@ -134,6 +140,7 @@ def _compare(args: argparse.Namespace, command: str) -> None:
     systems = parse_systems(own, args.names) + parse_external(args.external)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
+    systems = score_external(systems, [each.name for each in sets], args.decode_tag)
     draws = {"samples": args.samples, "seed": args.seed}
     comparison = compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
     matrix = train_test_matrix(comparison, args.trained_on) if args.trained_on else None

@@ -20,7 +20,13 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_json, writing
 from espnet_otreg.languages import find_language
 from espnet_otreg.scoring.failures import MODES, UNRELATED, warning_of_unrelated
-from espnet_otreg.scoring.hypotheses import WITH_FIELDS, Matched, match, read_hypotheses
+from espnet_otreg.scoring.hypotheses import (
+    WITH_FIELDS,
+    Matched,
+    match,
+    name_by_text,
+    read_hypotheses,
+)
 from espnet_otreg.scoring.normalise import KNOW_ENGLISH, NORMALISERS, get_normaliser
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.sensitivity import (
@@ -200,9 +206,10 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
 def _matched(args: argparse.Namespace, references: dict[str, str], path: Path) -> Matched:
     # of several systems, one may come as words alone: the field is then the others'
     named = len(args.hyp) == 1 or path.suffix.lower() in WITH_FIELDS
+    hypotheses = read_hypotheses(path, args.text_field if named else None)
     matched = match(
         references,
-        read_hypotheses(path, args.text_field if named else None),
+        name_by_text(path, hypotheses, references),
         path,
         missing_as_empty=args.missing == "empty",
         ignore_extra=args.extra == "ignore",
