@@ -2,7 +2,7 @@
 # COMMAND is a module of espnet_otreg.stages. `job`: a queue may run it; `train`: stage 11, with processes
 # of its own; `optional`: may fail; `always`: is never done. OUTPUT and the words may hold
 #
-#   @NAME/file   what step NAME makes; @@NAME: the name of its folder       @out, @up   OUTPUT, and above it
+#   @NAME/file   what step NAME makes; @@NAME: its folder's name, @NAME/..: what that is in   @out, @up   OUTPUT, and above it
 #   ^path        the user's file or folder, by content; ^^path: a corpus    %   in OUTPUT: the step's key
 #   ++ words that are not in that key   < words that are waited for   + words that decide nothing
 #

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A speech language model, frozen encoder - adapter - frozen LLM, regularised by optimal transport
 # (arXiv 2508.08131): Base, Base+CTC and Base+OTReg from one stage-1 checkpoint. Trained on CoVoST-2,
-# tested on it and, across domains, on FLEURS. With corpus paths in db.sh by the paper's models;
-# without, a miniature with foundation models of its own, made first.
+# tested on it and, across domains, on FLEURS; --protocol paper trains on what the paper does. With
+# corpus paths in db.sh by the paper's models; without, a miniature with models made first.
 set -euo pipefail
 . ./path.sh
 . ./db.sh
@@ -12,7 +12,7 @@ facts=(
     --train_corpora covost2
     --test_corpora "covost2 fleurs"
     --inference_method slm
-    --inference_asr_model valid.loss.best.pth
+    --inference_asr_model valid.loss_ce.best.pth
     --results exp/slm
 )
 real=(
@@ -23,6 +23,13 @@ real=(
     --init_config conf/slm/whisper_large_v3_qwen2.5_7b/stage1.yaml
     --asr_config "$(echo conf/slm/whisper_large_v3_qwen2.5_7b/{base,ctc,otreg}.yaml)"
     --names "Base;Base+CTC;Base+OTReg"
+)
+paper=(  # LibriSpeech in English, MLS in Spanish and French
+    --train_corpora "librispeech mls"
+    --corpus_langs mls:es,fr
+    --test_corpora "librispeech mls covost2 fleurs"
+    --init_config conf/slm/paper/stage1.yaml
+    --asr_config "$(echo conf/slm/paper/{base,ctc,otreg}.yaml)"
 )
 mini=(
     --langs "en es"
@@ -36,10 +43,11 @@ mini=(
     --asr_config "$(echo conf/slm/mini/{base,ctc,otreg,otreg_relaxed,shuffled}.yaml)"
     --names "Base;Base+CTC;Base+OTReg;OTReg, relaxed text side;OTReg, shuffled transcripts"
 )
-kind=$(python3 -m espnet_otreg.recipe.options which "${facts[@]}" real: "${real[@]}" given: "$@")
+facts+=(real: "${real[@]}" paper: "${paper[@]}")
+kind=$(python3 -m espnet_otreg.recipe.options which "${facts[@]}" given: "$@")
 if [ "${kind}" = mini ]; then
     . ./mini_encoder.sh  # its own CTC result is a row of the table
     mini+=(--speech_encoder "${encoder_row%/*}" --encoder_row "${encoder_row}")
 fi
 
-exec ./otreg.sh "${facts[@]}" real: "${real[@]}" mini: "${mini[@]}" given: "$@"
+exec ./otreg.sh "${facts[@]}" mini: "${mini[@]}" given: "$@"

@@ -8,10 +8,14 @@ from espnet_otreg.corpora import (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     graded,
     librispeech,
     mls,
+    natural,
+    prompts,
+    table,
 )
 from espnet_otreg.corpora.record import Corpus
 
@@ -19,9 +23,13 @@ _ALL: tuple[Corpus, ...] = (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     librispeech,
     mls,
+    natural,
+    prompts,
+    table,
     *graded.MADE,
 )
 CORPORA: dict[str, Corpus] = {corpus.NAME: corpus for corpus in _ALL}

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,13 +12,16 @@ import soundfile
 import soxr
 
 from espnet_otreg.corpora import mpeg
-from espnet_otreg.corpora.truncation import look_at_end
+from espnet_otreg.corpora.g722 import read_g722
+from espnet_otreg.corpora.record import split_span
+from espnet_otreg.corpora.truncation import Ending, look_at_end
 from espnet_otreg.errors import UserError
 
 FULL_SCALE = 32768  # so that 16-bit sources at the right rate come back bit for bit
 RATES = range(1000, 1_000_001)  # Hz; from 1 Hz to 16 kHz a file grows beyond any memory
 PER_BYTE = 64  # samples: speech has a few in MP3, silence in FLAC can have more
 BLOCK = 1 << 16  # frames
+LATE = 0.1  # seconds that a part may end after its recording: tables round
 SPARE = 3  # MP3 frames that decoders may withhold: their delay, and what fills the last frame
 
 # Beside its own errors soundfile raises a TypeError for *.raw, which is no recording by itself, and
@@ -36,8 +41,15 @@ class Clip(NamedTuple):
 
 
 def load_clip(path: Path, fs: int, speed: float = 1.0) -> Clip:
-    """Decode a recording to mono at `fs`; `speed` 0.9 makes it longer and lower, as sox does."""
-    signal, rate = _decode(path)
+    """Decode a recording to mono at `fs`; `speed` 0.9 makes it longer and lower, as sox does.
+
+    Of `path#t=1.5,3` the part between these seconds.
+    """
+    name, start, end = split_span(str(path))
+    if name == str(path):
+        signal, rate = _decode(path)
+    else:
+        signal, rate = _part(name, start, end)
     notes = []
     if signal.shape[1] > 1:
         notes.append(f"{signal.shape[1]} channels mixed down")
@@ -71,6 +83,26 @@ def rate_of(path: Path) -> int:
         raise UserError(f"{path} cannot be read ({error}): format the set again.") from error
 
 
+def _part(name: str, start: float, end: float | None) -> tuple[np.ndarray, int]:
+    """Cut a part out of a recording; one that would go on after the end is refused."""
+    try:
+        stamp = os.stat(name).st_mtime_ns
+    except OSError as error:
+        raise BadAudio(f"missing: {name}") from error
+    whole, rate = _decode_again(name, stamp)
+    if end is not None and end > len(whole) / rate + LATE:
+        raise BadAudio(f"too short: {name} ends before {end:g} s, at {len(whole) / rate:.2f} s")
+    part = whole[round(start * rate) : None if end is None else round(end * rate)]
+    if not len(part):
+        raise BadAudio(f"empty: nothing at {start:g} s of {name}")
+    return part, rate
+
+
+@lru_cache(maxsize=1)  # the parts of a long recording come one after the other
+def _decode_again(name: str, stamp: int) -> tuple[np.ndarray, int]:
+    return _decode(Path(name))
+
+
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """Return (N, channels) float32 and the rate, or raise BadAudio."""
     try:
@@ -78,11 +110,17 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             raise BadAudio(f"missing: {path}")
         if not path.stat().st_size:
             raise BadAudio(f"empty: 0 bytes in {path}")
-        missing, walked = look_at_end(path)
+        headless = path.suffix == ".g722"  # its first bytes may look like anything
+        missing, walked = Ending("") if headless else look_at_end(path)
         if missing:
             raise BadAudio(f"truncated: {missing} in {path}")
-        size = path.stat().st_size
-        signal, rate = _read_mp3(path, walked) if walked else _read(str(path), size)
+        if headless:
+            signal, rate = read_g722(path)
+        else:
+            size = path.stat().st_size
+            signal, rate = _read_mp3(path, walked) if walked else _read(str(path), size)
+    except UserError:  # a decoder is absent: no fault of the recording
+        raise
     except (soundfile.SoundFileError, OSError, MemoryError, *UNOPENED) as error:
         raise BadAudio(f"unreadable: {path}: {error}") from error
     if rate not in RATES:

@@ -5,8 +5,9 @@ read by header name: releases differ in their columns and their order; `path`, `
 `client_id` are in all.
 """
 
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +31,57 @@ class Sentences(NamedTuple):
     notes: Counter[str]
 
 
+CLIPS = ("clips", "clips_16k")  # as released; copies that others have made at 16 kHz
+ENDINGS = (".mp3", ".wav", ".flac", ".opus")
+DEPTH = 3  # ROOT/<archive>/cv-corpus-<release>/<language>, as Mozilla's client leaves it
+
+
 def common_voice_folders(root: Path, language: str = "*") -> list[Path]:
-    """List the folders of a language: one per release that has it, and ROOT/<language> last."""
-    places = [*sorted(root.glob(f"cv-corpus-*/{language}")), *sorted(root.glob(language))]
-    return [place for place in places if (place / "clips").is_dir()]
+    """List the folders of a language with clips: the deepest first, ROOT/<language> last."""
+    found = [
+        folder
+        for folder in _folders(root)
+        if language in ("*", folder.name) and clip_folders(folder)
+    ]
+    return sorted(found, key=lambda folder: (-len(folder.parts), folder))
+
+
+def spontaneous_tables(root: Path, language: str) -> list[Path]:
+    """List tables of spontaneous speech, which have other columns and another sort of text."""
+    name = f"ss-corpus-{language}.tsv"
+    return [folder / name for folder in (root, *_folders(root)) if (folder / name).is_file()]
+
+
+def _folders(root: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """Yield the folders below root, but none of clips, of which there may be a million."""
+    try:
+        with os.scandir(root) as entries:
+            inner = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    except PermissionError:  # such as the lost+found of a disk
+        return
+    for name in inner:
+        if name not in (*CLIPS, "audios"):
+            yield root / name
+            if depth > 1 and not clip_folders(root / name):
+                yield from _folders(root / name, depth - 1)
+
+
+def clip_folders(home: Path) -> list[str]:
+    """List those of a language's folders in which its recordings may be."""
+    return [str(home / name) for name in CLIPS if (home / name).is_dir()]
+
+
+def find_clip(folders: Collection[str], name: str) -> str:
+    """Return the path of a clip: as the table names it, or its stem with another ending.
+
+    Where there is none, the path that it should have.
+    """
+    stem, ending = os.path.splitext(name)
+    if ending not in ENDINGS:  # the first releases leave it out
+        stem, name = name, name + ENDINGS[0]
+    names = dict.fromkeys([name, *(stem + other for other in ENDINGS)])
+    paths = [f"{folder}/{each}" for folder in folders for each in names]
+    return next(filter(os.path.isfile, paths), paths[0])
 
 
 def read_sentences(path: Path, corpus: str, wanted: Collection[str] | None = None) -> Sentences:

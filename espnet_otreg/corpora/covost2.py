@@ -1,13 +1,16 @@
 """CoVoST-2: Common Voice 4.0 recordings with official splits and translations.
 
 Source: the splits and translations come from https://github.com/facebookresearch/covost, the audio
-is release 4 (2019-12-10) of https://commonvoice.mozilla.org; both must be fetched by hand.
+is Common Voice's release 4 (2019-12-10), now at the Mozilla Data Collective,
+https://mozilladatacollective.com; both must be fetched by hand.
 Licence: CC0. Citation: C. Wang, A. Wu, J. Pino, "CoVoST 2 and Massively Multilingual
 Speech-to-Text Translation", arXiv 2007.10310.
 
 Layout, any of::
 
     ROOT/cv-corpus-4-2019-12-10/<language>/{validated.tsv,clips/*.mp3}   (or ROOT/<language>/...)
+    ROOT/<archive>/cv-corpus-4-2019-12-10/<language>/...    as Mozilla's client unpacks each archive
+    clips_16k/*.wav instead of clips/*.mp3, or any of .mp3 .wav .flac .opus in either
     ROOT/covost_v2.<language>_<target>.tsv      (or in ROOT/covost2/, or in ROOT/<language>/)
 
 For recognition the targets do not matter: a split is the union over all targets that are present.
@@ -21,7 +24,12 @@ from os.path import splitext
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet_otreg.corpora.clip_tables import common_voice_folders, read_sentences
+from espnet_otreg.corpora.clip_tables import (
+    clip_folders,
+    common_voice_folders,
+    find_clip,
+    read_sentences,
+)
 from espnet_otreg.corpora.record import (
     Prepared,
     Record,
@@ -72,13 +80,13 @@ def prepare(
     splits = _read_splits(root, language, split, target)
     sentences = read_sentences(home / "validated.tsv", NAME, splits.translations)
     rejected = splits.rejected + sentences.rejected
-    folder, records = str(home / "clips"), []
+    folders, records = clip_folders(home), []
     for clip in sorted(splits.translations.keys() - sentences.refused):
         utt_id = make_utt_id(NAME, language, split, splitext(clip)[0])
         if clip not in sentences.found:
             rejected.append(Rejected(utt_id, f"no sentence: {clip} is not in validated.tsv"))
             continue
-        sentence, audio = sentences.found[clip], f"{folder}/{clip}"
+        sentence, audio = sentences.found[clip], find_clip(folders, clip)
         translation = splits.translations[clip] or None
         reason = fault(sentence.text, clip, audio)
         if target and not translation:
@@ -111,17 +119,17 @@ def languages(root: Path, *, target: str | None = None) -> list[str]:
 
 def _common_voice(root: Path, language: str) -> Path:
     """Find the language's folder of Common Voice 4.0."""
-    releases = [path.parent for path in common_voice_folders(root, language) if path.parent != root]
-    chosen = [path for path in releases if path.name == RELEASE] or releases
+    below = [path for path in common_voice_folders(root, language) if path.parent != root]
+    chosen = [path for path in below if path.parent.name == RELEASE] or below
     if len(chosen) > 1:
-        names = ", ".join(path.name for path in chosen)
+        names = ", ".join(str(path.parent.relative_to(root)) for path in chosen)
         raise UserError(
             f"{root} holds several Common Voice releases for '{language}': {names}. "
-            f"CoVoST-2 belongs to {RELEASE}: keep that one."
+            f"CoVoST-2 belongs to {RELEASE}: keep one of that."
         )
-    places = [path / language for path in [*chosen, root]]
+    places = [*chosen, root / language]
     for place in places:
-        if (place / "clips").is_dir() and (place / "validated.tsv").is_file():
+        if clip_folders(place) and (place / "validated.tsv").is_file():
             return place
     looked = [root / RELEASE / language, *places]
     known = f"Source languages of CoVoST-2: {SOURCES}."
@@ -142,7 +150,8 @@ def _find_tables(root: Path, language: str) -> Iterator[tuple[str, Path]]:
 def _table_places(root: Path, language: str) -> list[Path]:
     """Where split tables may lie, the first place counting most."""
     places = [root, root / "covost2", root / language]
-    return places + sorted(path / language for path in root.glob("cv-corpus-*"))
+    places += sorted(path / language for path in root.glob("cv-corpus-*"))
+    return list(dict.fromkeys([*places, *common_voice_folders(root, language)]))
 
 
 def _split_tables(root: Path, language: str) -> dict[str, Path]:

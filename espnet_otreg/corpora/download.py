@@ -25,14 +25,20 @@ SERVERS = {
     "mls": "https://dl.fbaipublicfiles.com/mls",
     "fleurs": "https://huggingface.co/datasets/google/fleurs/resolve/main",
 }
+_COLLECTIVE = (
+    "the Mozilla Data Collective, https://mozilladatacollective.com (an account is needed and the "
+    "terms must be agreed to), by its pages or its Python client `datacollective`"
+)
 BY_HAND = {
     "covost2": "the audio is Common Voice 4 (2019-12-10): download each language's archive of "
-    "that release from https://commonvoice.mozilla.org/datasets (terms must be agreed to) and "
-    "unpack it to ROOT/cv-corpus-4-2019-12-10/<language>/. The split tables are "
+    f"that release from {_COLLECTIVE}, and unpack it in ROOT: clips are found in "
+    "ROOT/cv-corpus-4-2019-12-10/<language>/ and in "
+    "ROOT/<archive>/cv-corpus-4-2019-12-10/<language>/. The split tables are "
     "covost_v2.<language>_<target>.tsv.tar.gz of https://github.com/facebookresearch/covost: "
     "unpack them into ROOT",
-    "commonvoice": "download each language's archive from https://commonvoice.mozilla.org/datasets "
-    "(terms must be agreed to) and unpack it to ROOT/cv-corpus-<release>/<language>/",
+    "commonvoice": f"download each language's archive from {_COLLECTIVE}, and unpack it in ROOT: "
+    "clips are found in ROOT/cv-corpus-<release>/<language>/ and in "
+    "ROOT/<archive>/cv-corpus-<release>/<language>/",
     "aishell": "download data_aishell.tgz from https://www.openslr.org/33, unpack it into ROOT "
     'and, in ROOT/data_aishell/wav, run: for f in *.tar.gz; do tar -xzf "$f"; done',
 }

@@ -4,7 +4,7 @@ Source: https://huggingface.co/datasets/google/fleurs (the repository's `data` f
 Licence: CC BY 4.0. Citation: A. Conneau et al., "FLEURS: Few-shot Learning Evaluation of Universal
 Representations of Speech", arXiv 2205.12446.
 
-Layout (ROOT may also be the folder above `fleurs/`)::
+Layout (ROOT may also be the folder above `fleurs/`, or above folders of unpacked archives)::
 
     ROOT/data/<code>/{train,dev,test}.tsv           no header: sentence id, wav name, raw text,
                                                     normalised text, characters, samples, gender
@@ -109,7 +109,9 @@ def languages(root: Path, *, text_column: str = "normalised") -> list[str]:
 
 
 def _places(root: Path) -> list[Path]:
-    return [place for place in (root / "data", root / "fleurs" / "data") if place.is_dir()]
+    usual = [place for place in (root / "data", root / "fleurs" / "data") if place.is_dir()]
+    deeper = [place for name in ("*/data", "*/fleurs/data") for place in sorted(root.glob(name))]
+    return usual or [place for place in deeper if place.is_dir()]
 
 
 def _code(language: str) -> str:
@@ -119,15 +121,18 @@ def _code(language: str) -> str:
 def _language_folder(root: Path, language: str) -> Path:
     """Find the folder of a code such as 'es_419', or of 'es', whose region is then completed."""
     places, wanted = _places(root), _code(language)
+    found = []
     for place in places:
-        if (place / wanted).is_dir():
-            return place / wanted
-        named = sorted(place.glob(f"{wanted}_*"))
-        if len(named) == 1:
-            return named[0]
-        if named:
-            codes = ", ".join(path.name for path in named)
-            raise UserError(f"FLEURS language '{language}' could be {codes}: name one of them.")
+        exact = [place / wanted] if (place / wanted).is_dir() else []
+        found += exact or sorted(place.glob(f"{wanted}_*"))
+    if len({path.name for path in found}) > 1:
+        codes = ", ".join(path.name for path in found)
+        raise UserError(f"FLEURS language '{language}' could be {codes}: name one of them.")
+    if len(found) > 1:
+        listed = " and ".join(map(str, found))
+        raise UserError(f"FLEURS' '{language}' is in {listed}: set {VARIABLE} to one's folder.")
+    if found:
+        return found[0]
     name = wanted if "_" in wanted else f"{wanted}_*"
     looked = [place / name for place in places] or [root / "data", root / "fleurs" / "data"]
     present = [path.name for place in places for path in sorted(place.iterdir()) if path.is_dir()]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.journal import Journal, Outcome
-from espnet_otreg.corpora.record import Rejected
+from espnet_otreg.corpora.record import Rejected, split_span
 from espnet_otreg.corpora.workers import map_batches
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
@@ -134,7 +134,7 @@ def _format_one(job: Job, settings: Settings) -> Outcome:
 def _stamp(source: str) -> str:
     """Identify the state of a source, empty if it is not there."""
     try:
-        stat = os.stat(source)
+        stat = os.stat(split_span(source)[0])
     except OSError:
         return ""
     return f"{stat.st_size}:{stat.st_mtime_ns}"

@@ -4,7 +4,8 @@ A line per utterance, in order of their ids. `audio_filepath` is relative to the
 the folder can be moved; `duration` is in seconds::
 
     {"id": ..., "audio_filepath": "audio/3f/x.flac", "duration": 1.5, "num_samples": 24000,
-     "text": ..., "lang": "fr", "speaker": ..., "translations": {"en": ...}}
+     "text": ..., "lang": "fr", "speaker": ..., "license": ..., "attribution": ...,
+     "translations": {"en": ...}}
 """
 
 import json
@@ -46,7 +47,7 @@ def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
         yield Rejected(str(path), "missing")
         return
     with open(path, "rb") as stream:
-        pairs = zip_longest(stream, _entries(folder, data, fs))
+        pairs = zip_longest(stream, entries(folder, data, fs))
         for number, (line, expected) in enumerate(pairs, start=1):
             problem = _problem(line, expected)
             if not problem and not os.path.isfile(f"{folder}/{expected['audio_filepath']}"):
@@ -58,10 +59,10 @@ def wrong_lines(folder: Path, data: DataDir, fs: int) -> Iterator[Rejected]:
 def _lines(folder: Path, data: DataDir, fs: int) -> Iterator[str]:
     """Write the entries, one at a time."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    return (encode(entry) for entry in _entries(folder, data, fs))
+    return (encode(entry) for entry in entries(folder, data, fs))
 
 
-def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
+def entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
     """Describe the utterances, one at a time."""
     tables = data.tables
     translations = {
@@ -82,6 +83,9 @@ def _entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
         if "utt2lang" in tables:
             entry["lang"] = tables["utt2lang"][utt]
         entry["speaker"] = tables["utt2spk"][utt]
+        for fact in ("license", "attribution"):
+            if f"utt2{fact}" in tables:
+                entry[fact] = tables[f"utt2{fact}"][utt]
         known = {lang: table[utt] for lang, table in translations.items() if utt in table}
         if known:
             entry["translations"] = known

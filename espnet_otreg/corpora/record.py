@@ -1,6 +1,7 @@
 """What every corpus reader returns: utterances, and what was left out with the reason."""
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,8 @@ from typing import NamedTuple, Protocol
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines
 
+_SPAN = re.compile(r"(.+)#t=(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?", re.DOTALL)  # a media fragment
+
 
 class Record(NamedTuple):
     """One utterance as the corpus delivers it."""
@@ -18,9 +21,11 @@ class Record(NamedTuple):
     speaker: str
     language: str  # as the user asked for it, so that corpora agree
     text: str  # one line, NFC, not yet normalised for training
-    audio: str  # not a Path: there are many
+    audio: str  # not a Path: there are many; `path#t=start,end` is a part of one, in seconds
     translation: str | None = None
     target: str | None = None  # language of the translation
+    license: str | None = None  # where a corpus' recordings have several
+    attribution: str | None = None  # whom the licence wants named
 
 
 class Rejected(NamedTuple):
@@ -78,6 +83,14 @@ def fault(text: str, name: str, audio: str) -> str:
     if os.path.basename(name) != name:
         return f"path is not a plain file name: {name}"
     return "" if os.path.isfile(audio) else f"missing clip: {audio}"
+
+
+def split_span(audio: str) -> tuple[str, float, float | None]:
+    """Return path, start and end in seconds of `path#t=start,end`; the end may be open."""
+    found = _SPAN.fullmatch(audio)
+    if found is None or os.path.exists(audio):  # a file may have such a name
+        return audio, 0.0, None
+    return found[1], float(found[2]), float(found[3]) if found[3] else None
 
 
 def make_utt_id(corpus: str, language: str, split: str, stem: str) -> str:

@@ -29,7 +29,7 @@ def read_rows(path: Path, columns: int) -> Iterator[Row]:
 
 def read_named_rows(path: Path, names: Iterable[str]) -> tuple[list[int], Iterator[Row]]:
     """Read a table with header: the position of each name asked for, and the rows below it."""
-    rows = _table(path)
+    rows = read_headed_rows(path)
     header = next(rows, Row(1, [], "the file is empty"))
     if header.problem:
         raise UserError(f"{path}:{header.line}: expected a header line, but {header.problem}")
@@ -51,7 +51,7 @@ def read_named_rows(path: Path, names: Iterable[str]) -> tuple[list[int], Iterat
     return [titles.index(name) for name in wanted], rows
 
 
-def _table(path: Path) -> Iterator[Row]:
+def read_headed_rows(path: Path) -> Iterator[Row]:
     """Yield the header, then the rows held to its number of columns."""
     with open(path, "rb") as stream:
         lines = _lines(stream)

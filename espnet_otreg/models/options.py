@@ -92,6 +92,8 @@ class OTConf:
 
 
 COMPRESSIONS = ("none", "ot", "ctc")
+OBJECTIVES = ("answer", "table")
+LIKENESSES = ("dot", "cosine", "distance")
 
 # Where `ot_conf` of model: slm differs from the defaults of `OTConf`.
 TRANSPORT: dict[str, Any] = {"text_table": "llm", "weight": 0.0}
@@ -138,10 +140,33 @@ class SLMConf:
     silence_token: str | None = option(
         None, "whose embedding stands for silence; null: the tokenizer's pad token"
     )
+    objective: str = option(
+        "answer", "answer: cross-entropy through the language model; table: a phase before it, in "
+        "which its layers do not run and the adapter trains against its table of embeddings alone, "
+        "by table_ctc_weight and ot_conf.weight. Losses of the two do not compare",
+        choices=OBJECTIVES,
+    )  # fmt: skip
+    table_ctc_weight: float = option(
+        1.0, "of objective table: share of a CTC loss whose output layer is the table's rows of "
+        "ESPnet's token list, with silence as the blank; no parameters of its own, and not "
+        "ctc_weight's head", low=0,
+    )  # fmt: skip
+    table_likeness: str = option(
+        "dot", "of objective table, between a frame f and a row w: dot is f·w, cosine its cosine, "
+        "distance f·w - |w|²/2, which is largest where the two are nearest", choices=LIKENESSES,
+    )  # fmt: skip
+    table_scale: float | None = option(
+        None, "what the likeness is multiplied by; null: 1, of cosine 20", low=0, above=True
+    )
     augment: dict | None = option(None, "see `slm_conf.augment`")
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.objective == "table" and self.compression != "none":
+            raise ValueError(
+                f"compression: expected none, as nothing reads it with objective: table; received "
+                f"{self.compression!r}"
+            )
 
 
 @dataclass(frozen=True)

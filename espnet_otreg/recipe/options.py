@@ -1,8 +1,8 @@
 """The command line of a recipe: read, checked whole before anything runs, and told to the shell.
 
 A recipe's run.sh gives the facts and passes the user's words on behind `given:`. Facts behind
-`real:` count on the user's corpora, those behind `mini:` on the mini ones. What is given wins, and
-else the later words.
+`real:` count on the user's corpora, those behind `mini:` on the mini ones; those behind `paper:` go
+over `real:` for `--protocol paper`. What is given wins, and else the later words.
 """
 
 import os
@@ -13,40 +13,52 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared import AUTO, CORPORA, OPTIONS, STAGES, Option
+from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA, STAGES, Option
 from espnet_otreg.recipe.derived import derive
 
-SECTIONS = ("real:", "mini:", "given:")
+SECTIONS = ("real:", "paper:", "mini:", "given:")
 RESERVED = re.compile(r"(^|\s|=)[@^]|(^|\s)(\+|\+\+|<)(\s|$)")  # words of otreg.sh's own
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the options as shell assignments, or after `which` whether they are mini or real."""
+    """Print the options as shell assignments.
+
+    After `which`, print whether they are mini or real; after `value NAME`, one option's value.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    asked_which = words[:1] == ["which"]
-    wants_help = bool({"--help", "-h"} & set(words))
-    if asked_which:
-        try:
-            mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
-        except UserError as error:
-            sys.exit(f"error: {error}")
-        print("mini" if mini else "real")
-        return
-    if wants_help:
-        print(f"printf '%s\\n' {shlex.quote(help_text())}; exit 0")
-        return
     try:
-        values = resolve(words, os.environ)
-        print(assignments({**values, **derive(values, os.environ)}))
+        print(_answer(words))
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _answer(words: list[str]) -> str:
+    wants_help = bool({"--help", "-h"} & set(words))
+    if words[:1] == ["which"]:
+        mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
+        return "mini" if mini else "real"
+    if words[:1] == ["value"]:
+        words = [word for word in words if word not in ("--help", "-h")]
+        return _chosen(_sections(words[2:]), words[1])
+    if wants_help:
+        return f"printf '%s\\n' {shlex.quote(help_text())}; exit 0"
+    values = resolve(words, os.environ)
+    return assignments({**values, **derive(values, os.environ)})
+
+
+def _chosen(parts: Mapping[str, Mapping[str, str]], name: str) -> str:
+    """Return an option's value before any is checked against another."""
+    values = {**parts[""], **_real(parts), **parts["given:"]}
+    _check(OPTIONS[name], values.get(name, OPTIONS[name].default))
+    return values.get(name, OPTIONS[name].default)
 
 
 def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
     """Return every option's value, checked, and what follows from them."""
     parts = _sections(words)
     mini = _decide_mini(parts, environment)
-    facts = parts["mini:" if mini else "real:"]
+    facts = parts["mini:"] if mini else _real(parts)
     values = {name: option.default for name, option in OPTIONS.items()}
     values |= {**parts[""], **facts, **parts["given:"], "mini": "true" if mini else "false"}
     for name, value in values.items():
@@ -83,13 +95,30 @@ def _sections(words: Sequence[str]) -> dict[str, dict[str, str]]:
     return parts
 
 
+def _real(parts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Facts for the user's corpora, by the protocol that is asked for."""
+    if {**parts[""], **parts["given:"]}.get("protocol") != "paper":
+        return dict(parts["real:"])
+    if not parts["paper:"]:
+        raise UserError("--protocol paper: this recipe has none, run_slm.sh of covost2_otreg has")
+    for name in ("train_corpora", "test_corpora"):
+        if name in parts["given:"]:
+            raise UserError(
+                f"--protocol paper says what is trained and tested on: leave --{name} out, or the "
+                "protocol"
+            )
+    return {**parts["real:"], **parts["paper:"]}
+
+
 def _decide_mini(parts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]) -> bool:
     """Say whether mini corpora are used; where only some corpora have a path, nobody can say."""
     chosen = {**parts[""], **parts["given:"]}.get("mini", AUTO)
     _check(OPTIONS["mini"], chosen)
     if chosen == "true":
         return True
-    values = {**parts[""], **parts["real:"], **parts["given:"]}
+    values = {**parts[""], **_real(parts), **parts["given:"]}
+    if values.get("protocol") == "paper":
+        chosen = "false" if chosen == AUTO else chosen
     names = " ".join(values.get(f"{use}_corpora", "") for use in ("init", "train", "test"))
     asked = [name for name in dict.fromkeys(names.split()) if name in CORPORA]
     present = [name for name in asked if environment.get(CORPORA[name])]
@@ -210,6 +239,12 @@ def _check_models(values: Mapping[str, str]) -> None:
         raise UserError(
             "--language_model mini knows the mini corpora alone: give a folder or hub name of a "
             "language model for your data"
+        )
+    if values["lm_seed"] != "0" and values["language_model"] != "mini":
+        raise UserError(
+            f"--lm_seed {values['lm_seed']} makes another mini language model, and "
+            f"--language_model is {values['language_model'] or 'none'}: leave it out, or give "
+            "--language_model mini"
         )
     if slm and values["feats_normalize"] == "global_mvn":
         raise UserError(

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espnet_otreg.corpora.table_map import MAP
 from espnet_otreg.files import infinite_to_text, write_lines
 from espnet_otreg.yaml_files import parse_yaml
 
 LARGE = 1 << 20  # bytes from which on a hash is worth keeping
 ARCHIVES = {".gz", ".tgz", ".tar"}
 AUDIO = {".flac", ".wav", ".mp3", ".opus", ".ogg", ".npy", *ARCHIVES}  # known by name and size
-TABLES = {".tsv", ".txt", ".csv", ".json", ".jsonl", *ARCHIVES}  # of a corpus
+LISTS = (".jsonl.gz", ".csv.gz")  # no archives: known by their content
+TABLES = {".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".arrow", *ARCHIVES}  # of a corpus
 _ABOVE_KEY = re.compile(r'[^\s"]*/(?=[0-9a-f]{8}/)')  # where recordings lie is not what they are
 CORPUS_DEPTH = 4  # levels of folders in which a corpus keeps its tables
 
@@ -56,6 +58,8 @@ class Stamps:
         key = f"corpus {path}"
         if key not in self._taken:
             files = sorted(_tables(Path(path))) if Path(path).is_dir() else []
+            beside = Path(f"{os.path.normpath(path)}.yaml")  # what explains a folder of tables
+            files += [beside] if beside.is_file() else []
             self._taken[key] = Given(path, self._together(Path(path), files))
         return self._taken[key]
 
@@ -107,7 +111,7 @@ class Stamps:
         lines = []
         for path in files:
             name = path.relative_to(root) if path.is_relative_to(root) else path.name
-            if path.suffix in AUDIO:
+            if path.suffix in AUDIO and not path.name.endswith(LISTS):
                 lines.append(f"{name} {path.stat().st_size}")
             elif path.suffix == ".scp" or path.name == "manifest.jsonl":
                 lines.append(f"{name} {_hash(_ABOVE_KEY.sub('', path.read_text('utf-8')))}")
@@ -124,7 +128,7 @@ def _tables(root: Path, depth: int = CORPUS_DEPTH) -> Iterator[Path]:
     for entry in os.scandir(root):
         path = Path(entry.path)
         if entry.is_file():
-            if path.suffix in TABLES:
+            if path.suffix in TABLES or path.name == MAP:
                 yield path
         elif depth and entry.is_dir() and entry.name not in ("clips", "wav", "wavs"):
             yield from _tables(path, depth - 1)

@@ -2,7 +2,8 @@
 
 otreg.sh declares a step as words. Among them
 
-    @NAME/a/b    a file that the step NAME makes; @@NAME is the name of NAME's folder alone
+    @NAME/a/b    a file that the step NAME makes; @@NAME is the name of NAME's folder alone, and
+                 @NAME/.. the folder that this lies in
     @out, @up    where this step writes, and the folder above
     ^PATH        a file or folder of the user's, known by its content
     ^^PATH       a corpus, known by its tables
@@ -26,7 +27,9 @@ from espnet_otreg.recipe.stamps import Given, Stamps
 
 ZONES = ("++", "<", "+")
 NAME_DIGITS = 8
-_REFERENCE = re.compile(r"(?:^|(?<=[=,]))(?:@@?[\w:.+-]+|\^\^?[^,]+)|(?<=/)@@[\w:.+-]+")
+_REFERENCE = re.compile(
+    r"(?:^|(?<=[=,]))(?:@[\w:.+-]+/\.\.|@@?[\w:.+-]+|\^\^?[^,]+)|(?<=/)@@[\w:.+-]+"
+)
 
 
 @dataclass
@@ -107,8 +110,7 @@ def resolve(fields: Sequence[str], known: Mapping[str, Step], stamps: Stamps) ->
             return str(_copy(place, path)) if reference[1:] in given else path
         if reference in ("@out", "@up"):
             return str(place if reference == "@out" else place.parent)
-        step = _step(reference, known, name)
-        return step.out.name if reference.startswith("@@") else str(step.out)
+        return _folder(reference, _step(reference, known, name))
 
     for word in zones["+"]:  # a reference here must exist as well
         _replace(word, in_key)
@@ -154,18 +156,20 @@ def _replace(word: str, meaning: Callable[[str], str]) -> str:
 
 
 def _step(reference: str, known: Mapping[str, Step], own: str) -> Step:
-    name = reference.lstrip("@")
+    name = reference.lstrip("@").removesuffix("/..")
     if name not in known:
         raise UserError(f"step {own} reads @{name}, and no step before it has that name")
     return known[name]
 
 
-def _place(out: str, named_after: Sequence[str], known: Mapping[str, Step], own: str) -> Path:
-    def folder(reference: str) -> str:
-        step = _step(reference, known, own)
-        return step.out.name if reference.startswith("@@") else str(step.out)
+def _folder(reference: str, step: Step) -> str:
+    if reference.startswith("@@"):
+        return step.out.name
+    return str(step.out.parent if reference.endswith("/..") else step.out)
 
-    place = _replace(out, folder)
+
+def _place(out: str, named_after: Sequence[str], known: Mapping[str, Step], own: str) -> Path:
+    place = _replace(out, lambda reference: _folder(reference, _step(reference, known, own)))
     return Path(place.replace("%", _hash(named_after, NAME_DIGITS)))
 
 

@@ -1,10 +1,10 @@
 """Stage 12: decode several test sets with one model, spread over processes, resumable.
 
 All sets are decoded together, since a process spends ten seconds on imports before its first
-utterance. Each process is `asr_inference` (beam search), `ctc_inference` (greedy) or
-`slm_inference` on a part of the utterances; a finished part is kept, so that an interrupted run
-goes on, unless the model file has changed since. Results land in `<output>/<set>/text`, and what
-they took in `timing.json` beside it. A model whose training is not over is refused.
+utterance. Each process is `asr_inference` (beam search), `ctc_inference` (greedy), `slm_inference`
+or `whisper_inference` on a part of the utterances; a finished part is kept, so that an interrupted
+run goes on, unless the model file has changed since. Results land in `<output>/<set>/text`, and
+what they took in `timing.json` beside it. A model whose training is not over is refused.
 """
 
 import argparse
@@ -40,14 +40,18 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--asr_exp", required=True, help="experiment folder with config.yaml")
+    parser.add_argument(
+        "--asr_exp",
+        required=True,
+        help="experiment folder with config.yaml; for whisper the model's folder or hub name",
+    )
     parser.add_argument("--model_file", default="valid.acc.ave.pth", help="file in that folder")
     parser.add_argument(
         "--method",
-        choices=["beam", "ctc_greedy", "slm"],
+        choices=["beam", "ctc_greedy", "slm", "whisper"],
         default="beam",
         help="beam: stock ESPnet's joint search; ctc_greedy: the CTC branch alone; slm: a speech "
-        "language model",
+        "language model; whisper: a pretrained Whisper as it came",
     )
     parser.add_argument("--config", help="decoding YAML, for the beam search")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories to decode")
@@ -84,19 +88,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def decode_sets(args: argparse.Namespace) -> None:
     """Split, decode in parallel with one line of progress, merge by set."""
-    experiment, output = Path(args.asr_exp), Path(args.output)
-    if args.method == "beam" and not args.config:
-        raise UserError("--method beam needs --config, a decoding YAML such as conf/decode.yaml")
-    needs = [experiment / "config.yaml", experiment / args.model_file]
-    for needed in [*needs, Path(args.config)] if args.method == "beam" else needs:
-        if not needed.exists():
-            raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
-    state = training_state(experiment)
-    if not state.finished and args.allow_unfinished == "false":
-        raise UserError(
-            f"the training in {experiment} is not finished: {state.reason}: run it again (stage "
-            "11), it goes on where it stopped; --allow_unfinished true decodes what there is"
-        )
+    output = Path(args.output)
+    model = _whisper(args) if args.method == "whisper" else _trained(args)
     audio: dict[str, str] = {}
     languages: dict[str, str] = {}
     sets = [Path(folder) for folder in args.sets]
@@ -106,10 +99,10 @@ def decode_sets(args: argparse.Namespace) -> None:
         if twice:
             raise UserError(f"{len(twice)} utterances are in two sets, first {twice[0]}")
         audio |= table
-        if args.method == "slm":
+        if args.method in ("slm", "whisper"):
             languages |= read_table(folder / "utt2lang")
     work = output / "parts"
-    _forget_other_model(work, experiment / args.model_file)
+    _forget_other_model(work, model)
     write_lines(work / "wav.scp", [f"{utt} {path}" for utt, path in sorted(audio.items())])
     if languages:
         write_lines(work / "utt2lang", [f"{utt} {code}" for utt, code in languages.items()])
@@ -124,6 +117,34 @@ def decode_sets(args: argparse.Namespace) -> None:
             write_conditions(folder, "cuda" if args.ngpu else "cpu", len(folders), given)
     _run_all([_command(args, work, folder) for folder in folders], folders, len(audio))
     _merge(args, output, folders)
+
+
+def _trained(args: argparse.Namespace) -> Path:
+    """Return the model file of a training that is over."""
+    experiment = Path(args.asr_exp)
+    if args.method == "beam" and not args.config:
+        raise UserError("--method beam needs --config, a decoding YAML such as conf/decode.yaml")
+    needs = [experiment / "config.yaml", experiment / args.model_file]
+    for needed in [*needs, Path(args.config)] if args.method == "beam" else needs:
+        if not needed.exists():
+            raise UserError(f"{needed} does not exist: train first (stage 11), or check its name")
+    state = training_state(experiment)
+    if not state.finished and args.allow_unfinished == "false":
+        raise UserError(
+            f"the training in {experiment} is not finished: {state.reason}: run it again (stage "
+            "11), it goes on where it stopped; --allow_unfinished true decodes what there is"
+        )
+    return needs[1]
+
+
+def _whisper(args: argparse.Namespace) -> Path:
+    """Return the first file of a pretrained Whisper's weights."""
+    from espnet_otreg.pretrained.hf_checkpoint import find  # slow to import
+    from espnet_otreg.pretrained.lm_features import weight_files
+
+    if args.features:
+        raise UserError("--method whisper hears recordings: leave --features out")
+    return weight_files(find(args.asr_exp, False))[0]
 
 
 def _forget_other_model(work: Path, model: Path) -> None:
@@ -165,13 +186,17 @@ def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
     elif args.method == "slm":
         program = ["slm_inference", "--wav_scp", str(wav_scp)]
         program += ["--utt2lang", str(work / "utt2lang")]
+    elif args.method == "whisper":
+        program = ["whisper_inference", "--wav_scp", str(wav_scp), "--model", args.asr_exp]
+        program += ["--utt2lang", str(work / "utt2lang")]
     else:
         program = ["ctc_inference", "--wav_scp", str(wav_scp)]
+    if args.method != "whisper":
+        program += ["--asr_train_config", str(Path(args.asr_exp) / "config.yaml")]
+        program += ["--asr_model_file", str(Path(args.asr_exp) / args.model_file)]
     return [
         *(sys.executable, "-m", f"espnet_otreg.stages.{program[0]}", *program[1:]),
         *("--key_file", str(folder / "keys"), "--output_dir", str(folder)),
-        *("--asr_train_config", str(Path(args.asr_exp) / "config.yaml")),
-        *("--asr_model_file", str(Path(args.asr_exp) / args.model_file)),
         *("--ngpu", str(args.ngpu), *args.arguments.split()),
     ]
 

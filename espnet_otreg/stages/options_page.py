@@ -21,7 +21,8 @@ from espnet_otreg.ot.options import declared
 from espnet_otreg.pretrained.causal_lm import CausalLMConf
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechConf
 from espnet_otreg.pretrained.hf_speech import HFSpeechConf
-from espnet_otreg.recipe.declared import OPTIONS, Option
+from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.declared_data import Option
 from espnet_otreg.stages.command import run
 
 

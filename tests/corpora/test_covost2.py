@@ -223,3 +223,26 @@ def test_other_releases_beside_release_4_are_passed_over(tmp_path):
     (root / "cv-corpus-4-2019-12-10").rename(root / "cv-corpus-8.0")
     with pytest.raises(UserError, match="several Common Voice releases"):
         prepare(root)
+
+
+def test_archives_as_mozillas_client_unpacks_them_and_wav_copies_are_read(tmp_path):
+    tables = {"de": [("a.mp3", "A", "train")]}
+    root = trees.covost2(tmp_path, [sentence("a.mp3", "a")], tables)
+    release = root / "cv-corpus-4-2019-12-10"
+    (root / "archive").mkdir()
+    release.rename(root / "archive" / release.name)
+    home = root / "archive" / release.name / "en"
+    (home / "clips").rename(home / "clips_16k")
+    (home / "clips_16k/a.mp3").rename(home / "clips_16k/a.wav")
+    assert covost2.languages(root) == ["en"]
+    (record,) = prepare(root).records
+    assert (record.utt_id, record.audio) == ("covost2-en-train-a", f"{home}/clips_16k/a.wav")
+    (root / "covost_v2.en_de.tsv").rename(home / "covost_v2.en_de.tsv")
+    assert prepare(root).records == [record]
+
+
+def test_release_4_in_two_places_is_an_error_that_lists_both(tmp_path):
+    root = trees.covost2(tmp_path, [sentence("a.mp3", "a")], {"de": [("a.mp3", "A", "train")]})
+    (root / "x" / "cv-corpus-4-2019-12-10" / "en" / "clips").mkdir(parents=True)
+    with pytest.raises(UserError, match=r": x/cv-corpus-4-2019-12-10, cv-corpus-4-2019-12-10\."):
+        prepare(root)

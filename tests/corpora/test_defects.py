@@ -206,7 +206,7 @@ def test_a_wrong_split_name_is_an_error_that_names_the_right_ones(tmp_path, corp
 def test_an_absent_language_folder_is_an_error_that_says_where_it_should_be(tmp_path, corpus):
     trees.plant(tmp_path, corpus, ["a"])
     folder = trees.LAYOUTS[corpus].folder
-    (tmp_path / folder).rename(tmp_path / "elsewhere")
+    (tmp_path / folder).rename(tmp_path / ".elsewhere")  # any other name is looked into
     with pytest.raises(UserError) as error:
         prepare(tmp_path, corpus)
     shown = "cv-corpus-<release>" if corpus == "commonvoice" else folder  # of any release

@@ -24,7 +24,7 @@ def test_all_is_what_is_there(tmp_path, corpus):
     assert CORPORA[corpus].languages(tmp_path) == [language]
     assert CORPORA[corpus].has_language(language)
     assert run(tmp_path, corpus, "all") == {language}
-    (tmp_path / trees.LAYOUTS[corpus].folder).rename(tmp_path / "gone")
+    (tmp_path / trees.LAYOUTS[corpus].folder).rename(tmp_path / ".gone")
     assert CORPORA[corpus].languages(tmp_path) == []
     with pytest.raises(
         SystemExit, match=rf"no language of {corpus} is in .*{CORPORA[corpus].VARIABLE}"

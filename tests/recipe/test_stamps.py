@@ -8,6 +8,7 @@ import pytest
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import stamps
 from espnet_otreg.recipe.stamps import Stamps
+from tests.support.tiny_steps import graph, step
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,16 @@ def test_a_corpus_is_known_by_its_tables_and_the_sizes_of_its_archives(here):
         before = changed
 
 
+@pytest.mark.parametrize("name", ["table.yaml", "a.parquet", "fr/a.arrow", "cuts.jsonl.gz"])
+def test_tables_of_ones_own_are_known_by_their_content(here, name):
+    path = here / "corpus" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"abc")
+    before = stamp("corpus", "corpus")
+    path.write_bytes(b"abd")  # of the same size
+    assert stamp("corpus", "corpus") != before
+
+
 def test_the_hash_of_a_large_file_is_kept_until_the_file_changes(here, monkeypatch):
     monkeypatch.setattr(stamps, "LARGE", 1)
     path = here / "model.bin"
@@ -94,3 +105,11 @@ def test_a_config_that_is_no_mapping_is_told(here):
     (here / "c.yaml").write_text("- 1")
     with pytest.raises(UserError, match="must hold a mapping of options, got list"):
         stamp("c.yaml")
+
+
+def test_a_step_may_name_the_folder_that_another_ones_lies_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = graph(step("a", "--x", "1", out="made/in_%/tag"), step("b", "--rows", "@a/..")).steps
+    assert steps["b"].words[:2] == ["--rows", str(steps["a"].out.parent)]
+    other = graph(step("a", "--x", "2", out="made/in_%/tag"), step("b", "--rows", "@a/..")).steps
+    assert other["b"].key != steps["b"].key

@@ -193,3 +193,18 @@ def test_when_the_command_ends_its_decoders_end(recipe, number):
     while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < end, "the decoder goes on"
         time.sleep(0.02)
+
+
+def test_a_pretrained_whisper_needs_no_training_and_hears_recordings(recipe, capsys):
+    for name in ("whisper/config.json", "whisper/model.safetensors"):
+        write_lines(Path(name), ["{}"])
+    for name, count in (("a_test", 5), ("b_test", 2)):
+        write_lines(Path(name) / "utt2lang", [f"{name}-{i} en" for i in range(count)])
+    recipe("--method", "whisper", "--asr_exp", "whisper")
+    assert len(read_table(Path("out/a_test/text"))) == 5
+    assert len(read_table(Path("out/parts/utt2lang"))) == 7
+    write_lines(Path("whisper/model.safetensors"), ["other weights"])
+    recipe("--method", "whisper", "--asr_exp", "whisper")
+    assert calls() == "001122"  # decoded anew
+    with pytest.raises(SystemExit, match="leave --features out"):
+        recipe("--method", "whisper", "--asr_exp", "whisper", "--features", "frames")

@@ -135,3 +135,42 @@ def save_experiment(folder: Path, encoder: str, **changes: Any) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(args))
     torch.save(build(**args).state_dict(), folder / "valid.acc.ave.pth")
     return folder
+
+
+def save_whisper(folder: Path, languages: tuple[str, ...] = ("en", "fr")) -> Path:
+    """Save a whole Whisper with decoder and tokenizer; without languages it is of English alone."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, WhisperForConditionalGeneration
+
+    letters = [*pre_tokenizers.ByteLevel.alphabet()]
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"]
+    special += [f"<|{language}|>" for language in languages]
+    vocabulary = {token: i for i, token in enumerate([*sorted(letters), *special])}
+    spelled = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    spelled.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    spelled.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=spelled, eos_token=special[0], additional_special_tokens=special[1:]
+    )
+    end, start, task, timeless = (vocabulary[token] for token in special[:4])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = WhisperConfig(
+            d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24,
+            decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=24, num_mel_bins=20,
+            max_source_positions=50 * SECONDS, max_target_positions=24, init_std=0.3,
+            vocab_size=len(vocabulary), pad_token_id=end, bos_token_id=end, eos_token_id=end,
+            decoder_start_token_id=start, suppress_tokens=[], begin_suppress_tokens=[],
+        )  # fmt: skip
+        model = WhisperForConditionalGeneration(config)
+    made: Any = model.generation_config
+    made._from_model_config = False  # or it would be made anew when it is opened
+    made.no_timestamps_token_id = timeless
+    made.is_multilingual = bool(languages)
+    if languages:
+        made.lang_to_id = {f"<|{code}|>": vocabulary[f"<|{code}|>"] for code in languages}
+        made.task_to_id = {"transcribe": task}
+    model.save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=20, chunk_length=SECONDS).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
