@@ -33,6 +33,14 @@ def small(tmp_path_factory):
     return save_encoder(folder / "whisper", "whisper"), save_llm(folder / "qwen2", "qwen2")
 
 
+@pytest.mark.parametrize("arm", ("base", "otreg"))
+@pytest.mark.parametrize("size", ("mini", "whisper_base_smollm2", "whisper_base_gemma3_270m"))
+def test_an_augmented_arm_differs_from_its_twin_by_that_alone(size, arm):
+    ours, twin = (load(CONF / size / f"{stem}.yaml") for stem in (f"{arm}_augmented", arm))
+    assert ours["model_conf"]["slm_conf"].pop("augment")["stretch"] == [0.75, 1.35]
+    assert ours == twin
+
+
 @pytest.mark.parametrize("size", ("whisper_base_smollm2", "whisper_base_gemma3_270m"))
 @pytest.mark.parametrize("stem", ("stage0_ctc", "stage0_ot", "stage1", *ARMS, "shuffled"))
 def test_the_settings_of_small_real_models_build(small, tmp_path, size, stem):
