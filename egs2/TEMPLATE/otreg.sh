@@ -82,7 +82,7 @@ case "${token_type}" in
             --data $(each "${data_of}" ${training_sets}) --output @out
         [ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
             data=${data_of//\*/${set}}
-            [ "${set##*_}" != test ] || data=@org:${set}
+            [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
             job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
                 --config "^${init_config}" --encoder "^${speech_encoder}" --data "${data}" --output @out
         done ;;
@@ -108,30 +108,34 @@ if [ "${feats_normalize}" = global_mvn ]; then
 fi
 common+=(--normalize "${feats_normalize}")
 
-# Stage 11: one common checkpoint, then every system from it, once per seed
-start=()
+# Stage 11: the common checkpoints, then every system from each of them, once per seed
+phase=("${model_words[@]}" "${common[@]}")
+warm=()
 if [ -n "${warm_config}" ]; then
     train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
-        "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
-    start=(--init_param @train:warm/valid.loss.best.pth)
+        "${phase[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
+    warm=(--init_param @train:warm/valid.loss.best.pth)
 fi
-train train:init "${expdir}/asr_$(basename "${init_config}" .yaml)_%" --config "^${init_config}" \
-    "${model_words[@]}" "${common[@]}" "${reads_init[@]}" ${asr_args} "${start[@]}" \
-    + --processes "${cores}"
-systems=()  # of each system its folders, one per seed, joined by commas
-trained=(init)
+for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
+    train "train:${starts[i]}" "${expdir}/asr_$(basename "${init_config}" .yaml)${starts[i]#init}_%" \
+        --config "^${init_config}" "${phase[@]}" "${reads_init[@]}" ${start_words[i]} ${asr_args} \
+        "${warm[@]}" + --processes "${cores}"
+done
+systems=()  # of each system its folders, joined by commas
+trained=("${starts[@]}")
 for config in ${asr_config}; do
     stem=$(basename "${config}" .yaml)
     reads=("${reads_train[@]}")
     ! grep -q '^model: *ot_transfer' "${config}" || reads=("${reads_taught[@]}")
-    for seed in ${seeds}; do
-        train "train:${stem}:seed${seed}" "${expdir}/asr_${stem}_seed${seed}_%" --config "^${config}" \
-            "${model_words[@]}" "${common[@]}" "${reads[@]}" --seed "${seed}" ${asr_args} \
-            --init_param "@train:init/${inference_asr_model}" + --processes "${cores_each}"
-        trained+=("${stem}:seed${seed}")
+    for i in "${!tags[@]}"; do  # seed1, or init_seed2:seed1 from another checkpoint
+        train "train:${stem}:${tags[i]}" "${expdir}/asr_${stem}_${tags[i]//:/_}_%" --config "^${config}" \
+            "${phase[@]}" "${reads[@]}" --seed "${tags[i]##*seed}" ${asr_args} \
+            --init_param "@train:${start_of[i]}/${inference_asr_model}" + --processes "${cores_each}"
+        trained+=("${stem}:${tags[i]}")
     done
-    systems+=("$(each "@train:${stem}:seed*" ${seeds} | paste -sd,)")
+    systems+=("$(each "@train:${stem}:*" "${tags[@]}" | paste -sd,)")
 done
+start=$(each '@train:*' "${starts[@]}" | paste -sd,)  # a row of tables
 if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
     train train:stock "${expdir}/asr_$(basename "${stock_config}" .yaml)_seed${seeds%% *}_%" \
         --config "^${stock_config}" "${common[@]}" "${reads_stock[@]}" --token_type hugging_face \
@@ -143,8 +147,7 @@ fi
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
 scored=()  # the steps' names
 score_all() {  # score_all MODEL FOLDER
-    local set
-    for set in ${test_sets}; do
+    local set; for set in ${test_sets}; do
         step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "@org:${set}" \
             --hyp "$2/${set}/text" --output @out --normaliser "${normaliser}"
         scored+=("@score:$1:${set}")
@@ -160,7 +163,7 @@ decode_all() {  # decode_all MODEL TAG WORD ...
 for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
-rows=("${systems[@]}" @train:init) names=("${shown[@]}" "common checkpoint")
+rows=("${systems[@]}" "${start}") names=("${shown[@]}" "common checkpoint")
 if [ "${encoder_row}" = own ]; then  # a Whisper as it came, by its own decoder
     job 12 decode:encoder "${expdir}/encoder_%/@@decode:init" decode_sets --method whisper \
         --asr_exp "^${speech_encoder}" ++ --sets "${tested[@]}" --output @out \
@@ -202,19 +205,17 @@ elif [ "${answer}" = text ]; then
     done
 else
     step 13 results "${results}/translation.json" translation --target "${answer#text.}" \
-        --systems "${systems[@]}" @train:init "${of_init[@]}" --sets "${tested[@]}" \
+        --systems "${systems[@]}" "${start}" "${of_init[@]}" --sets "${tested[@]}" \
         --output @up/TRANSLATION.md --json @out '<' "${scored[@]}"
 fi
-if [ -n "${asr_config}" ] && [ "${inference_method}" = slm ]; then  # what its language model read
+[ -z "${asr_config}" ] || [ "${inference_method}" != slm ] ||  # what its language model read
     step 13 compression "${results}/compression.json" compression --systems "${systems[@]}" \
         "${shown_sets[@]}" --decode_tag @@decode:init --fs "${fs}" --output @up/COMPRESSION.md \
         --json @out '<' "${scored[@]}"
-fi
-if [ -n "${asr_config}" ] && [ -n "${frame_seconds}" ] && [ "${token_type} ${mini}" = "lm true" ]; then
+[ -z "${asr_config}" ] || [ -z "${frame_seconds}" ] || [ "${token_type} ${mini}" != "lm true" ] ||
     step 13 alignment "${results}/alignment.json" alignment --systems "${systems[@]}" \
         "${shown_sets[@]}" --model_file "${inference_asr_model}" --lm "${lm}" \
         --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu
-fi
 if [ -n "${asr_config}" ] && [ "${report} ${answer}" = "true text" ]; then
     gap=()
     if [ "${token_type}" != lm ]; then  # a masked language model's alignments have their own table

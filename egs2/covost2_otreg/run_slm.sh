@@ -12,7 +12,7 @@ facts=(
     --train_corpora covost2
     --test_corpora "covost2 fleurs"
     --inference_method slm
-    --inference_asr_model valid.loss.best.pth
+    --inference_asr_model valid.loss_ce.best.pth
     --results exp/slm
 )
 real=(

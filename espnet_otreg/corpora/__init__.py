@@ -8,10 +8,13 @@ from espnet_otreg.corpora import (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     graded,
     librispeech,
     mls,
+    natural,
+    prompts,
     table,
 )
 from espnet_otreg.corpora.record import Corpus
@@ -20,9 +23,12 @@ _ALL: tuple[Corpus, ...] = (
     aishell,
     commonvoice,
     covost2,
+    fillets,
     fleurs,
     librispeech,
     mls,
+    natural,
+    prompts,
     table,
     *graded.MADE,
 )

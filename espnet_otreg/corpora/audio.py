@@ -12,8 +12,9 @@ import soundfile
 import soxr
 
 from espnet_otreg.corpora import mpeg
+from espnet_otreg.corpora.g722 import read_g722
 from espnet_otreg.corpora.record import split_span
-from espnet_otreg.corpora.truncation import look_at_end
+from espnet_otreg.corpora.truncation import Ending, look_at_end
 from espnet_otreg.errors import UserError
 
 FULL_SCALE = 32768  # so that 16-bit sources at the right rate come back bit for bit
@@ -109,11 +110,17 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             raise BadAudio(f"missing: {path}")
         if not path.stat().st_size:
             raise BadAudio(f"empty: 0 bytes in {path}")
-        missing, walked = look_at_end(path)
+        headless = path.suffix == ".g722"  # its first bytes may look like anything
+        missing, walked = Ending("") if headless else look_at_end(path)
         if missing:
             raise BadAudio(f"truncated: {missing} in {path}")
-        size = path.stat().st_size
-        signal, rate = _read_mp3(path, walked) if walked else _read(str(path), size)
+        if headless:
+            signal, rate = read_g722(path)
+        else:
+            size = path.stat().st_size
+            signal, rate = _read_mp3(path, walked) if walked else _read(str(path), size)
+    except UserError:  # a decoder is absent: no fault of the recording
+        raise
     except (soundfile.SoundFileError, OSError, MemoryError, *UNOPENED) as error:
         raise BadAudio(f"unreadable: {path}: {error}") from error
     if rate not in RATES:

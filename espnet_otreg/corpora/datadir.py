@@ -12,7 +12,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
 
 REQUIRED = ("wav.scp", "text", "utt2spk")
-OPTIONAL = ("utt2lang", "utt2num_samples")
+OPTIONAL = ("utt2lang", "utt2num_samples", "utt2license", "utt2attribution")
 DIGITS = 15  # of a number of samples: a million years
 SHOWN = 5  # how many utterances a message names
 

@@ -4,7 +4,8 @@ A line per utterance, in order of their ids. `audio_filepath` is relative to the
 the folder can be moved; `duration` is in seconds::
 
     {"id": ..., "audio_filepath": "audio/3f/x.flac", "duration": 1.5, "num_samples": 24000,
-     "text": ..., "lang": "fr", "speaker": ..., "translations": {"en": ...}}
+     "text": ..., "lang": "fr", "speaker": ..., "license": ..., "attribution": ...,
+     "translations": {"en": ...}}
 """
 
 import json
@@ -82,6 +83,9 @@ def entries(folder: Path, data: DataDir, fs: int) -> Iterator[dict[str, Any]]:
         if "utt2lang" in tables:
             entry["lang"] = tables["utt2lang"][utt]
         entry["speaker"] = tables["utt2spk"][utt]
+        for fact in ("license", "attribution"):
+            if f"utt2{fact}" in tables:
+                entry[fact] = tables[f"utt2{fact}"][utt]
         known = {lang: table[utt] for lang, table in translations.items() if utt in table}
         if known:
             entry["translations"] = known

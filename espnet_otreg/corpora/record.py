@@ -24,6 +24,8 @@ class Record(NamedTuple):
     audio: str  # not a Path: there are many; `path#t=start,end` is a part of one, in seconds
     translation: str | None = None
     target: str | None = None  # language of the translation
+    license: str | None = None  # where a corpus' recordings have several
+    attribution: str | None = None  # whom the licence wants named
 
 
 class Rejected(NamedTuple):

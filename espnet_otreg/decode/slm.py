@@ -17,6 +17,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.hub.opened import check_own
 from espnet_otreg.models.slm import SLMModel, Speech
 
+BEST = ("valid.loss_ce.best.pth", "valid.loss.best.pth")  # checkpoints, the first that is there
 Recording = str | Path | np.ndarray  # a file, samples (N,) or cached frames of the encoder (T, D)
 
 
@@ -49,18 +50,22 @@ class SpeechLanguageModel:
     def from_pretrained(
         cls,
         experiment: str | Path,
-        checkpoint: str = "valid.loss.best.pth",
+        checkpoint: str | None = None,
         *,
         device: str = "cpu",
         trust_remote_code: bool = False,
     ) -> "SpeechLanguageModel":
         """Load an experiment's folder; base models are found by the names in its config.yaml.
 
+        Without a name, the checkpoint is the best by cross-entropy on the answer (of trainings
+        from before that was told apart, by loss).
         Nothing in it is run: a base model that brings Python code needs `trust_remote_code`.
         """
         folder = Path(experiment)
         if (folder / "config.yaml").is_file():
             check_own(folder, trust_remote_code)
+        if checkpoint is None:
+            checkpoint = next((name for name in BEST if (folder / name).is_file()), BEST[0])
         return cls.from_files(folder / "config.yaml", folder / checkpoint, device=device)
 
     @classmethod
@@ -125,7 +130,7 @@ class SpeechLanguageModel:
         capped = 0
         for batch in _batches(recordings, batch_size):
             clips = [self._read(recordings[i]) for i in batch]
-            answers = self._answers(clips, [languages[i] for i in batch], **options)
+            answers = self.answers(self.hear(clips), [languages[i] for i in batch], **options)
             for i, answer in zip(batch, answers, strict=True):
                 capped += answer.capped
                 yield i, answer
@@ -136,15 +141,20 @@ class SpeechLanguageModel:
             )
 
     @torch.inference_mode()
-    def _answers(
-        self, clips: list[torch.Tensor], languages: list[str | None], **options: int
-    ) -> Iterator[Transcription]:
+    def hear(self, clips: Sequence[torch.Tensor]) -> Speech:
+        """Turn samples (N,) or frames (T, D) of a batch into what the language model reads."""
         device = self.model.decoder.table.device
         lengths = torch.tensor([len(clip) for clip in clips], device=device)
-        speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True).to(device)
-        heard = self.model.hear(speech, lengths)
-        inputs = self.model.read(heard, languages)
-        rows = self.model.decoder.generate(inputs, **options)
+        speech = torch.nn.utils.rnn.pad_sequence(list(clips), batch_first=True).to(device)
+        return self.model.hear(speech, lengths)
+
+    @torch.inference_mode()
+    def answers(
+        self, heard: Speech, languages: Sequence[str | None], **options: int
+    ) -> Iterator[Transcription]:
+        """Yield the answers to what was heard, one by one."""
+        read = self.model.read(heard, languages, room=options["max_new_tokens"])
+        rows = self.model.decoder.generate(*read, **options)
         for i, row in enumerate(rows.tolist()):
             eos = self.model.decoder.eos
             capped = eos not in row

@@ -4,9 +4,9 @@ model = Speech2Text.from_pretrained("packed.zip")
 text, tokens, *_ = model("speech.wav")[0]
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from espnet_otreg.hub.decoding import accepted
 from espnet_otreg.hub.opened import Pack, opened
 from espnet_otreg.tasks.asr import ASRTask  # registers this package's models too
 from espnet_otreg.weights import fill, read_weights, tensors_only
+
+if TYPE_CHECKING:
+    from espnet_otreg.pretrained.masked_lm import LMTokenizer
 
 Recording = str | Path | np.ndarray | Tensor  # a file, or samples (N,) at the model's rate
 Answer = tuple[str | None, list[str], list[int], Any]  # text, tokens, their ids, details
@@ -71,31 +74,20 @@ class Speech2Text(asr_inference.Speech2Text):
         with opened(
             model_tag, cache_dir=cache_dir, bases=bases, trust_remote_code=trust_remote_code
         ) as pack:
-            if pack.facts.method not in OPENERS:
-                raise UserError(
-                    f"{model_tag} is decoded by {pack.facts.method!r}, which espnet_otreg does not "
-                    f"know here: install version {pack.facts.espnet_otreg}"
-                )
-            try:
-                return OPENERS[pack.facts.method](pack, device, {**pack.decoding, **options})
-            except UserError:
-                raise
-            except Exception as error:  # whatever a configuration can make a model's parts do
-                reason = str(error).strip().split("\n", 1)[0]
-                raise UserError(
-                    f"{model_tag} cannot be opened ({type(error).__name__}: {reason}): its "
-                    "config.yaml is not that of a model that was trained"
-                ) from error
+            return loaded(pack, model_tag, device=device, options=options)
 
 
 class GreedySpeech2Text:
     """The CTC branch alone: the best token of every frame."""
 
-    def __init__(self, asr_model: Any, options: Any, sampling_rate: int, join: Join | None) -> None:
+    def __init__(
+        self, asr_model: Any, options: Any, sampling_rate: int, pieces: "LMTokenizer | None" = None
+    ) -> None:
         self.asr_model, self.asr_train_args = asr_model.eval(), options
         self.sampling_rate = sampling_rate
-        tokenizer = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
-        self.join: Join = tokenizer.tokens2text if join is None else join
+        own = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
+        self.join: Join = own.tokens2text if pieces is None else pieces.join
+        self.split: Callable[[str], list[str]] = own.text2tokens if pieces is None else pieces.split
 
     def __call__(self, speech: Recording) -> list[Answer]:
         """Return the one answer in a list."""
@@ -130,7 +122,9 @@ def _beam(pack: Pack, device: str, options: dict[str, Any]) -> Speech2Text:
     with tensors_only():  # around ESPnet, which asks for more of what it loads by itself
         found = Speech2Text(str(pack.config), None, device=device, **given)
     _fill(found.asr_model, pack)
-    found.sampling_rate, found.join = pack.facts.sampling_rate, _join(pack)
+    pieces = _pieces(pack)
+    found.sampling_rate = pack.facts.sampling_rate
+    found.join = None if pieces is None else pieces.join
     return found
 
 
@@ -138,7 +132,7 @@ def _greedy(pack: Pack, device: str, options: dict[str, Any]) -> GreedySpeech2Te
     accepted(lambda: None, options)
     model, trained = ASRTask.build_model_from_file(pack.config, None, device)
     _fill(model, pack)
-    return GreedySpeech2Text(model, trained, pack.facts.sampling_rate, _join(pack))
+    return GreedySpeech2Text(model, trained, pack.facts.sampling_rate, _pieces(pack))
 
 
 def _listening(pack: Pack, device: str, options: dict[str, Any]) -> ListeningSpeech2Text:
@@ -161,12 +155,44 @@ def _fill(model: Any, pack: Pack) -> None:
             )
 
 
-def _join(pack: Pack) -> Join | None:
+def _pieces(pack: Pack) -> "LMTokenizer | None":
+    """Open the tokenizer whose pieces are the tokens, where there is one."""
     if pack.tokenizer is None:
         return None
     from espnet_otreg.pretrained.masked_lm import LMTokenizer
 
-    return LMTokenizer(pack.tokenizer).join
+    return LMTokenizer(pack.tokenizer)
+
+
+def loaded(
+    pack: Pack,
+    tag: str | Path,
+    *,
+    device: str = "cpu",
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Speech2Text | GreedySpeech2Text | ListeningSpeech2Text:
+    """Load an opened pack, which `tag` names in what goes wrong.
+
+    By `method` it is decoded otherwise than the pack says, without the pack's options.
+    """
+    kind = pack.facts.method if method is None else method
+    if kind not in OPENERS:
+        raise UserError(
+            f"{tag} is decoded by {kind!r}, which espnet_otreg does not know here: install version "
+            f"{pack.facts.espnet_otreg}"
+        )
+    own = pack.decoding if kind == pack.facts.method else {}
+    try:
+        return OPENERS[kind](pack, device, {**own, **(options or {})})
+    except UserError:
+        raise
+    except Exception as error:  # whatever a configuration can make a model's parts do
+        reason = str(error).strip().split("\n", 1)[0]
+        raise UserError(
+            f"{tag} cannot be opened ({type(error).__name__}: {reason}): its config.yaml is not "
+            "that of a model that was trained"
+        ) from error
 
 
 OPENERS: dict[str, Callable[[Pack, str, dict[str, Any]], Any]] = {

@@ -31,6 +31,7 @@ class CardResults(NamedTuple):
     baseline: str
     normaliser: str
     rows: tuple[Row, ...]
+    covers: str | None = None  # what intervals are over; None in files of before this was told
 
 
 def read_results(path: Path, experiment: Path) -> CardResults:
@@ -39,7 +40,8 @@ def read_results(path: Path, experiment: Path) -> CardResults:
     try:
         name, place, seeds = _find(content["systems"], path, experiment)
         rows = tuple(_rows(content["test_sets"], name, place))
-        return CardResults(name, seeds, content["baseline"], content["normaliser"], rows)
+        covers = content.get("bootstrap", {}).get("covers")
+        return CardResults(name, seeds, content["baseline"], content["normaliser"], rows, covers)
     except KeyError as error:
         raise UserError(
             f"{path} has no {error}: make it with espnet_otreg.stages.compare"
@@ -50,7 +52,7 @@ def results_section(results: CardResults, synthetic: bool) -> str:
     """The card's table, with what is needed to read it."""
     others = results.seeds > 1
     header = ["test set", "domain", "language", "metric", "this model"]
-    header += [f"mean of {results.seeds} seeds"] if others else []
+    header += [f"mean of {results.seeds} models"] if others else []
     header += ["95 % interval", f"against {results.baseline}", "95 % interval", "p"]
     rows = []
     for row in results.rows:
@@ -58,10 +60,11 @@ def results_section(results: CardResults, synthetic: bool) -> str:
         cells = [row.test_set, row.domain, row.language, row.metric, percent(row.rate)]
         cells += [percent(_number(interval["value"]))] if others else []
         rows.append([*cells, _bounds(interval), *_difference(row.system["difference"])])
+    mean = ", of the mean over trained models" if others else ""
     caption = (
         f"Error rate in %, lower is better; normaliser `{results.normaliser}` on references and "
-        "hypotheses. Intervals: bootstrap over speakers; the difference in points, paired"
-        f"{', of the mean over seeds' if others else ''}."
+        f"hypotheses. The difference in points, paired{mean}; its interval is over "
+        f"{results.covers or 'speakers'}."
     )
     if synthetic:
         caption += " The test sets are synthetic too."

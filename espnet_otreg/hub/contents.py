@@ -12,7 +12,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_lines, writing
 from espnet_otreg.hub.allowed import ATTENTION, BASE_PARTS, PARTS, check_config, needed
 from espnet_otreg.hub.base_models import find_bases, include
-from espnet_otreg.hub.decoding import decoding_options
+from espnet_otreg.hub.decoding import decoding_options, default_method, sampling_rate
 from espnet_otreg.hub.facts import CONFIG, DECODING, METHODS, MODEL, TOKENIZER, WEIGHTS, Facts
 from espnet_otreg.hub.located import bring_along
 from espnet_otreg.weights import read_weights, write_weights
@@ -70,7 +70,7 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     _leave_attention(config)
     if not wanted.stock:  # else nobody could open it
         check_config(needed(config, PARTS), wanted.experiment / CONFIG, trusted=True)
-    method = wanted.method or _method(config)
+    method = wanted.method or default_method(config)
     if (model == "slm") != (method == "slm") or method not in METHODS:
         raise UserError(f"--method {method} does not decode model: {model}")
     decoding = decoding_options(method, wanted.inference_config, wanted.inference_args)
@@ -83,7 +83,7 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
         method=method,
         espnet_otreg=espnet_otreg.__version__,
         name=wanted.name,
-        sampling_rate=_sampling_rate(config),
+        sampling_rate=sampling_rate(config),
         files=tuple(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())),
         bases=bases,
         loaded_as=wanted.loaded_as,
@@ -112,19 +112,6 @@ def _leave_attention(config: dict[str, Any]) -> None:
         if conf.get("attn_implementation") not in ATTENTION:
             name = conf.pop("attn_implementation")
             logging.info("not packed: %s_conf.attn_implementation %s is this machine's", part, name)
-
-
-def _method(config: dict[str, Any]) -> str:
-    if config.get("model") == "slm":
-        return "slm"
-    ctc_alone = (config.get("model_conf") or {}).get("ctc_weight") == 1.0
-    return "ctc_greedy" if ctc_alone else "beam"
-
-
-def _sampling_rate(config: dict[str, Any]) -> int:
-    import humanfriendly
-
-    return humanfriendly.parse_size(str((config.get("frontend_conf") or {}).get("fs", 16000)))
 
 
 def _copy_tokenizer(lm: str, folder: Path) -> None:

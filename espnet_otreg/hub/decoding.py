@@ -24,6 +24,21 @@ OPTIONS = {
 }
 
 
+def default_method(config: Mapping[str, Any]) -> str:
+    """Name the method that suits a trained model."""
+    if config.get("model") == "slm":
+        return "slm"
+    ctc_alone = (config.get("model_conf") or {}).get("ctc_weight") == 1.0
+    return "ctc_greedy" if ctc_alone else "beam"
+
+
+def sampling_rate(config: Mapping[str, Any]) -> int:
+    """Return the rate that a model listens at; ESPnet takes `16k` for 16000."""
+    import humanfriendly
+
+    return humanfriendly.parse_size(str((config.get("frontend_conf") or {}).get("fs", 16000)))
+
+
 def decoding_options(method: str, config: Path | None, arguments: str) -> dict[str, Any]:
     """Read a decoding YAML and the arguments after it, as stage 12 does."""
     given: dict[str, Any] = {}

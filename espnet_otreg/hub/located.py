@@ -1,7 +1,8 @@
 """The files that a configuration names: brought into a pack, and found again where it lies."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,6 +36,26 @@ def resolve(config: dict[str, Any], folder: Path) -> None:
     """Let the configuration of an unpacked folder name its files by where they are."""
     for options, key in _named(config):
         options[key] = str(inside(folder, options[key], f"{key} of config.yaml"))
+
+
+def resolve_upwards(
+    config: dict[str, Any], base_options: Mapping[str, str], experiment: Path
+) -> None:
+    """Let the configuration of an experiment name its files, and its base models, from here.
+
+    `base_options` maps a part to the option of `<part>_conf` that names its base model.
+    """
+    places = list(_named(config))
+    for part, option in base_options.items():
+        conf = config.get(f"{part}_conf")
+        if isinstance(conf, dict) and isinstance(conf.get(option), str):
+            places.append((conf, option))
+    for options, key in places:
+        name = options[key]
+        if os.path.isabs(name) or os.path.exists(name):
+            continue
+        homes = (home for home in experiment.parents if (home / name).exists())
+        options[key] = next((str(home / name) for home in homes), name)  # else a hub name
 
 
 def inside(folder: Path, name: str, what: str) -> Path:

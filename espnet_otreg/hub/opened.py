@@ -29,10 +29,15 @@ from espnet_otreg.hub.allowed import (
 from espnet_otreg.hub.archive import META, SUFFIXES, unpack
 from espnet_otreg.hub.base_folders import check_experiment, check_pretrained
 from espnet_otreg.hub.base_models import base_options, point_to
-from espnet_otreg.hub.decoding import check_decoding
+from espnet_otreg.hub.decoding import check_decoding, default_method, sampling_rate
 from espnet_otreg.hub.facts import CONFIG, DECODING, FACTS, METHODS, TOKENIZER, Facts, read_facts
-from espnet_otreg.hub.located import inside, resolve
+from espnet_otreg.hub.located import inside, resolve, resolve_upwards
 from espnet_otreg.pretrained.bases import CHECKPOINT
+
+CHECKPOINTS = (  # of an experiment, the best first
+    *("valid.acc.ave.pth", "valid.loss.ave.pth", "train.total_count.ave.pth"),
+    *("valid.loss.best.pth", "valid.acc.best.pth", "latest.pth"),
+)
 
 
 class Pack(NamedTuple):
@@ -90,6 +95,38 @@ def opened(
             tokenizer=tokenizer if tokenizer.is_dir() else None,
             further={key: str(path) for key, path in further.items()},
         )
+
+
+@contextmanager
+def opened_experiment(
+    folder: Path, checkpoint: str | None = None, *, trust_remote_code: bool = False
+) -> Iterator[Pack]:
+    """Open the folder of a training as if it were packed, until the body ends.
+
+    Files that its config.yaml names by relative paths are looked for here, and then in the folders
+    above the experiment: it was trained in one of them. Without `checkpoint`, the first of
+    CHECKPOINTS that is there is taken.
+    """
+    folder = folder.absolute()
+    config = needed(read_mapping(folder / CONFIG), PARTS)
+    if "token_list" not in config:
+        raise UserError(f"{folder / CONFIG} does not describe a trained ASR model: no token_list")
+    names = CHECKPOINTS if checkpoint is None else (checkpoint,)
+    model = next((folder / name for name in names if (folder / name).is_file()), None)
+    if model is None:
+        raise UserError(
+            f"{folder} holds no {' or '.join(names)}: train first, or name a file in it"
+        )
+    resolve_upwards(config, base_options(config), folder)
+    method = default_method(config)
+    with tempfile.TemporaryDirectory(prefix="espnet_otreg-") as beside:
+        path = Path(_write(config, Path(beside) / CONFIG))
+        check_own(Path(beside), trust_remote_code)
+        _check_statistics((config.get("normalize_conf") or {}).get("stats_file"))
+        kind, version = str(config.get("model", "espnet")), espnet_otreg.__version__
+        facts = Facts(kind, method, version, folder.name, sampling_rate=sampling_rate(config))
+        logging.info("%s: %s", folder, model.name)
+        yield Pack(folder, path, model, facts, {}, None, {})
 
 
 def check_own(experiment: Path, trust_remote_code: bool = False) -> None:

@@ -22,6 +22,9 @@ CORPORA = {
     "mls": Corpus("MLS", "CC BY 4.0", "facebook/multilingual_librispeech"),
     "librispeech": Corpus("LibriSpeech", "CC BY 4.0", "openslr/librispeech_asr"),
     "aishell": Corpus("AISHELL-1", "Apache 2.0", None),
+    "prompts": Corpus("Asterisk core sounds", "CC BY-SA 3.0 (it, ru: CC BY 3.0)", None),
+    "fillets": Corpus("Fish Fillets' acted dialogues", "GPL 2", None),
+    "natural": Corpus("real sentences spoken by natural synthetic voices", "GPL 2", None),
 }
 ALWAYS_SYNTHETIC = ("graded", "broad")  # corpora that exist in miniature alone
 

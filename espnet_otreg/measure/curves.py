@@ -33,6 +33,7 @@ DIAGNOSTICS = (
     Statistic("ot_cost", "transport cost"),
     Statistic("ot_sparsity", "sparsity term"),
     Statistic("ot_marginal_error", "marginal error", logarithmic=True),
+    Statistic("ot_entropy", "plan entropy"),
     Statistic("ot_silence_mass", "silence mass"),
 )
 

@@ -17,18 +17,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.measure.model_plans import close_gaps
+from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.ctc import forced_plan
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.otreg import OTRegASRModel
 from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.models.transfer import OTTransferASRModel
-from espnet_otreg.models.transport_term import (
-    check_dimensions,
-    find_text_table,
-    make_loss,
-    make_targets,
-    target_weights,
-)
+from espnet_otreg.models.transport_term import TransportTerm, check_dimensions, find_text_table
+from espnet_otreg.ot.tensors import length_mask
 from espnet_otreg.pretrained.speech_features import check_speech_features
 
 _PROBE_SECONDS = (5.0, 29.0)  # far apart, and within Whisper's window of 30 s
@@ -90,6 +86,7 @@ class Space:
             self.table = find_text_table(model, self.table_name)
             self.anchor = model.blank_id
         self.table = self.table.detach()
+        self._terms: dict[OTConf, TransportTerm] = {}
         self.rate = sampling_rate
         self.hop = self._find_hop() if hop is None else hop
         if not 0 < self.hop < float("inf"):
@@ -163,11 +160,13 @@ class Space:
         rows = [torch.tensor(one.ids, dtype=torch.long) for one in spoken]
         ids = pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
         sizes = torch.tensor([len(row) for row in rows], device=device)
-        targets = make_targets(conf, ids, sizes, self.table, self.anchor)
-        weights = target_weights(conf, targets, lengths)
-        out = make_loss(conf)(
-            speech, lengths, targets.embeddings, targets.lengths, text_weights=weights
-        )
+        term = self._terms.setdefault(conf, TransportTerm(conf))  # one, as it may know the table
+        targets = term.targets(Transcripts(ids, sizes), self.table, self.anchor)
+        blanks = None
+        if conf.silence == "ctc" and self.model.ctc is not None:
+            said = self.model.ctc.argmax(speech) == 0
+            blanks = (said & length_mask(lengths, said.shape[1])).sum(1) / lengths.clamp(min=1)
+        out = term(speech, lengths, targets, self.table, blanks=blanks)
         found = []
         for row, one in enumerate(spoken):
             size = int(targets.lengths[row])

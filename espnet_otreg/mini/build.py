@@ -11,12 +11,12 @@ import logging
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -48,6 +48,7 @@ from espnet_otreg.progress import progress
 _VERSION = 1  # of what the code makes of the tables; raise it when clips change
 _CHUNK = 25
 _REPEAT = 5  # every so many FLEURS clips, the sentence before is read by somebody else
+Item = TypeVar("Item")
 _DONE, _STARTED, _TIMES = ".done.json", "started.json", "word_times.jsonl"
 
 
@@ -91,6 +92,11 @@ class Chunk(NamedTuple):
         """The name of the file that says it is done."""
         return f"{self.corpus}.{self.lang}.{self.split}.{self.first:06d}.jsonl"
 
+    @property
+    def size(self) -> int:
+        """How many clips are in it."""
+        return self.last - self.first
+
 
 class Summary(NamedTuple):
     """What is in a finished folder."""
@@ -105,14 +111,16 @@ def build(output: Path, request: Request, jobs: int) -> Summary | None:
     parameters = request.parameters()
     work = output / STAGING
     if (output / _DONE).exists():
-        _must_match(output, output / _DONE, parameters)
+        must_match(output, output / _DONE, parameters)
         shutil.rmtree(work, ignore_errors=True)  # if the last run ended just before this
         return None
     if (work / _STARTED).exists():
-        _must_match(output, work / _STARTED, parameters)
+        must_match(output, work / _STARTED, parameters)
     write_lines(work / _STARTED, [json.dumps(parameters)])
     chunks = list(_chunks(request))
-    _make(output, [chunk for chunk in chunks if not _part(output, chunk).exists()], request, jobs)
+    left = [chunk for chunk in chunks if not part_file(output, chunk).exists()]
+    make = partial(_make_chunk, output, request.seed)
+    in_parallel(make, left, lambda chunk: chunk.size, jobs)
     summary = _finish(output, request, chunks)
     done = {**parameters, "clips": summary.clips, "hours": summary.hours, "words": summary.words}
     write_lines(output / _DONE, [json.dumps(done, indent=1)])
@@ -120,7 +128,8 @@ def build(output: Path, request: Request, jobs: int) -> Summary | None:
     return summary
 
 
-def _must_match(output: Path, path: Path, parameters: dict[str, object]) -> None:
+def must_match(output: Path, path: Path, parameters: dict[str, object]) -> None:
+    """Stop where a folder holds, finished or not, something made in another way."""
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -130,7 +139,7 @@ def _must_match(output: Path, path: Path, parameters: dict[str, object]) -> None
     for key, value in parameters.items():
         if before.get(key) != value:
             raise UserError(
-                f"{output} holds mini corpora made with {key} {before.get(key)!r}, and {value!r} "
+                f"{output} holds corpora made with {key} {before.get(key)!r}, and {value!r} "
                 "is asked for now: choose another --output, or remove the folder"
             )
 
@@ -145,24 +154,30 @@ def _chunks(request: Request) -> Iterator[Chunk]:
                     yield Chunk(corpus, lang, split, first, last, clips)
 
 
-def _part(output: Path, chunk: Chunk) -> Path:
+def part_file(output: Path, chunk: Chunk) -> Path:
+    """The file that says that a chunk is done, and what is in it."""
     return output / STAGING / "parts" / chunk.part
 
 
-def _make(output: Path, chunks: list[Chunk], request: Request, jobs: int) -> None:
-    with progress("speaking", "clip", sum(c.last - c.first for c in chunks)) as bar:
+def in_parallel(
+    make: Callable[[Item], None], items: Sequence[Item], count: Callable[[Item], int], jobs: int
+) -> None:
+    """Make what is left, each item of so many clips; an interruption waits for those under way."""
+    with progress("speaking", "clip", sum(map(count, items))) as bar:
         if jobs == 1:
-            for chunk in chunks:
-                bar.update(_make_chunk(output, chunk, request.seed))
+            for item in items:
+                make(item)
+                bar.update(count(item))
             return
         pool = ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt
         )
         try:
-            tasks = [pool.submit(_make_chunk, output, chunk, request.seed) for chunk in chunks]
+            tasks = {pool.submit(make, item): count(item) for item in items}
             for task in as_completed(tasks):
-                bar.update(task.result())
-        finally:  # an interruption waits for the chunks under way, a second or two
+                task.result()
+                bar.update(tasks[task])
+        finally:  # a second or two
             pool.shutdown(cancel_futures=True)
 
 
@@ -204,7 +219,7 @@ def _first_of(corpus: str, split: str, clips: int) -> int:
     return clips * list(GRADED).index(corpus) if corpus in GRADED and split == "train" else 0
 
 
-def _make_chunk(output: Path, chunk: Chunk, seed: int) -> int:
+def _make_chunk(output: Path, seed: int, chunk: Chunk) -> None:
     domain, music = EVERY[chunk.corpus], MUSIC.get(chunk.corpus)
     babble = _babble(chunk.lang)
     chosen = sentences(chunk.corpus, chunk.lang, chunk.split, chunk.clips, seed)
@@ -238,14 +253,13 @@ def _make_chunk(output: Path, chunk: Chunk, seed: int) -> int:
             "translation": written(sentence, TRANSLATED_TO[chunk.lang]),
         }
         lines.append(json.dumps(record, ensure_ascii=False))
-    write_lines(_part(output, chunk), lines)
-    return chunk.last - chunk.first
+    write_lines(part_file(output, chunk), lines)
 
 
 def _finish(output: Path, request: Request, chunks: Iterable[Chunk]) -> Summary:
     groups: dict[tuple[str, str], list[Record]] = {}
     for chunk in chunks:
-        with open(_part(output, chunk), encoding="utf-8") as stream:
+        with open(part_file(output, chunk), encoding="utf-8") as stream:
             groups.setdefault((chunk.corpus, chunk.lang), []).extend(map(json.loads, stream))
     for (corpus, lang), records in groups.items():
         logging.info("writing the tables of %s %s", corpus, lang)

@@ -127,8 +127,9 @@ def _write_translations(output: Path, lang: str, by_split: dict[str, list[Record
 
 def _common_voice_row(corpus: str, record: Record) -> str:
     written = record["written"]
+    digest = hashlib.sha512(record["speaker"].encode()).hexdigest()
     known = {
-        "client_id": hashlib.sha512(record["speaker"].encode()).hexdigest(),
+        "client_id": record.get("client_id", digest),  # Common Voice's own look like a digest
         "path": f"{record['clip']}.mp3",
         "sentence_id": hashlib.sha256(written.encode()).hexdigest(),
         "sentence": written,

@@ -13,7 +13,7 @@ from scipy import fft, signal
 from espnet_otreg.mini.domains import Domain, Range
 from espnet_otreg.mini.grammar import SPLITS, draw_split
 from espnet_otreg.mini.music import between_words
-from espnet_otreg.mini.speech import RATE, Speaker, Spoken
+from espnet_otreg.mini.speech import RATE, Speaker, Spoken, Synthesiser
 
 SAMPLE_RATE = 16000
 _FEMALE = {"f1", "f2", "f3", "f4", "f5", "Annie", "Alicia", "Andrea", "linda", "steph"}
@@ -77,7 +77,7 @@ def person(
 
 
 def render(
-    speaker: Speaker,
+    speaker: Synthesiser,
     words: list[str],
     lang: str,
     domain: Domain,

@@ -4,7 +4,7 @@ import _ctypes
 import ctypes
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,15 @@ class Spoken(NamedTuple):
 
     samples: np.ndarray  # float32 in [-1, 1], at RATE
     starts: list[int]  # sample at which each word begins
+
+
+class Synthesiser(Protocol):
+    """What speaks: eSpeak NG here, other voices in `natural/`."""
+
+    def say(
+        self, words: list[str], lang: str, variant: str, *, rate: int, pitch: int, intonation: int
+    ) -> Spoken:
+        """Speak words, or phrases, with a voice that the synthesiser knows as `variant`."""
 
 
 class _Identity(ctypes.Union):

@@ -143,7 +143,8 @@ class TransferAdapter(AbsPostEncoder):
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return frames of the same shape and lengths: (B, T, input_size), (B,)."""
-        projected = self.to_text(input)  # H, (B, T, text_size): what the model aligns
+        # H, (B, T, text_size): what the model aligns; nan in padding would reach its gradient
+        projected = self.to_text(zeroed(input, input_lengths))
         back = self.norm_speech(self.to_speech(self.norm_text(projected)))
         return torch.add(input, back, alpha=self.scale), input_lengths
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torchaudio.functional import forced_align
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.ot.tensors import length_mask
 
 
 def forced_plan(log_probs: torch.Tensor, tokens: Sequence[int], *, blank: int = 0) -> np.ndarray:
@@ -103,3 +105,39 @@ def _middles(scores: Tensor, tokens: list[int]) -> Tensor:
         return (torch.arange(len(tokens)) + 0.5) * frames / max(len(tokens), 1)
     middles = torch.arange(frames) + 0.5
     return (middles @ plan) / plan.sum(0)
+
+
+BLANK = 0  # ESPnet's place of it in every token list
+
+
+class BlankWatch:
+    """Notes on which frames CTC says blank when its output layer is run anyway."""
+
+    def __init__(self, ctc: Any, blank: int) -> None:
+        self._blank, self._waits = blank, False
+        self._said: Tensor | None = None  # (B, T)
+        if ctc is not None:
+            ctc.ctc_lo.register_forward_hook(self._look)
+
+    def wait(self) -> None:
+        """Note what the layer is run on next, and nothing after that."""
+        self._waits, self._said = True, None
+
+    def share(self, lengths: Tensor) -> Tensor | None:
+        """Return the share (B,) of each utterance's frames that are blank; None where none was."""
+        said, self._waits, self._said = self._said, False, None
+        if said is None:
+            return None
+        real = length_mask(lengths.to(said.device), said.shape[1])
+        return (said & real).sum(1) / real.sum(1).clamp(min=1)
+
+    def _look(self, layer: torch.nn.Module, given: tuple, logits: Tensor) -> None:
+        if self._waits:
+            self._waits = False
+            logits = logits.detach()
+            self._said = logits[..., self._blank] >= logits.amax(-1)
+
+
+def blank_share(blanks: Tensor | None) -> dict[str, Tensor]:
+    """Return what the training log says of them, utterances weighted alike, if they are known."""
+    return {} if blanks is None else {"ctc_blank": blanks.mean()}

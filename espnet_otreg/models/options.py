@@ -8,8 +8,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from espnet_otreg.models.controls import CONTROLS
+from espnet_otreg.models.term_weight import MODES
 from espnet_otreg.ot.cost import COSTS
 from espnet_otreg.ot.options import SolverOptions, check_options, option, same
+from espnet_otreg.ot.whiten import WhitenOptions
 
 TABLES = ("decoder", "ctc", "llm")
 
@@ -19,6 +22,11 @@ class OTConf:
     """The optimal-transport term, with the defaults of `model: otreg`."""
 
     weight: float = option(0.3, "λ_OT: share of the term in the loss; 0 is the stock model", low=0)
+    weight_mode: str = option(
+        "value", "what weight means: the factor of the term, or the term's gradient at the frames "
+        "over the main loss's, the factor following from it; validation's loss is then the main "
+        "one alone", choices=MODES,
+    )  # fmt: skip
     sparsity_weight: float = option(0.1, "λ_spr, of the sparsity: one frame, one token", low=0)
     cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
     epsilon: float = same(SolverOptions, "epsilon", 0.1)
@@ -29,23 +37,39 @@ class OTConf:
         None, "frames that a token weighs, silence those that are left; null: all weigh the same",
         low=0, above=True,
     )  # fmt: skip
+    silence: str = option(
+        "alike", "what silence weighs: as much as a token or what frames_per_token leaves (alike), "
+        "or the share of the frames that CTC calls blank (ctc)", choices=("alike", "ctc"),
+    )  # fmt: skip
     text_table: str = option(
         "decoder", "whose rows are the targets: the decoder's input embedding, those of the CTC "
         "layer, or the language model's of model: slm", choices=TABLES,
     )  # fmt: skip
+    whiten: str = option(
+        "none", "vocabulary: frames and targets meet where the table's rows spread alike in all "
+        "directions", choices=("none", "vocabulary"),
+    )  # fmt: skip
+    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.1)
     unique_threshold: float = option(
         0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
     )
     start_epoch: int = option(1, "first epoch in which the term enters the loss", low=1)
     end_epoch: int | None = option(None, "last such epoch; null: the last of all", low=1)
     control: str = option(
-        "none", "shuffled: every utterance gets its batch neighbour's transcript, to see what is "
-        "not the transcript's doing", choices=("none", "shuffled"),
+        "none", "to see what is not the transcript's doing: an utterance gets its batch "
+        "neighbour's transcript (shuffled), that of the nearest neighbour in another language, or "
+        "tokens of the batch at random; ot_control_shared in the log is the share that fits "
+        "nevertheless", choices=CONTROLS,
     )  # fmt: skip
     unroll: bool = same(SolverOptions, "unroll", False)
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.silence == "ctc" and self.frames_per_token is not None:
+            raise ValueError(
+                "silence: expected alike where frames_per_token says what silence weighs; "
+                "received 'ctc'"
+            )
         if self.end_epoch is not None and self.end_epoch < self.start_epoch:
             raise ValueError(
                 f"end_epoch: expected start_epoch ({self.start_epoch}) or later, or null; "
@@ -68,6 +92,8 @@ class OTConf:
 
 
 COMPRESSIONS = ("none", "ot", "ctc")
+OBJECTIVES = ("answer", "table")
+LIKENESSES = ("dot", "cosine", "distance")
 
 # Where `ot_conf` of model: slm differs from the defaults of `OTConf`.
 TRANSPORT: dict[str, Any] = {"text_table": "llm", "weight": 0.0}
@@ -114,9 +140,33 @@ class SLMConf:
     silence_token: str | None = option(
         None, "whose embedding stands for silence; null: the tokenizer's pad token"
     )
+    objective: str = option(
+        "answer", "answer: cross-entropy through the language model; table: a phase before it, in "
+        "which its layers do not run and the adapter trains against its table of embeddings alone, "
+        "by table_ctc_weight and ot_conf.weight. Losses of the two do not compare",
+        choices=OBJECTIVES,
+    )  # fmt: skip
+    table_ctc_weight: float = option(
+        1.0, "of objective table: share of a CTC loss whose output layer is the table's rows of "
+        "ESPnet's token list, with silence as the blank; no parameters of its own, and not "
+        "ctc_weight's head", low=0,
+    )  # fmt: skip
+    table_likeness: str = option(
+        "dot", "of objective table, between a frame f and a row w: dot is f·w, cosine its cosine, "
+        "distance f·w - |w|²/2, which is largest where the two are nearest", choices=LIKENESSES,
+    )  # fmt: skip
+    table_scale: float | None = option(
+        None, "what the likeness is multiplied by; null: 1, of cosine 20", low=0, above=True
+    )
+    augment: dict | None = option(None, "see `slm_conf.augment`")
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.objective == "table" and self.compression != "none":
+            raise ValueError(
+                f"compression: expected none, as nothing reads it with objective: table; received "
+                f"{self.compression!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,8 +187,23 @@ class TransferConf:
     language_model: str | None = option(
         None, "folder or hub name; needed where features are not cached"
     )
+    plan_features: str = option(
+        "contextual", "what frames are aligned with: the last layer's features, or static ones, "
+        "the input embeddings, through a projection that serves training alone; L_align has the "
+        "last layer's in any case", choices=("contextual", "static"),
+    )  # fmt: skip
+    whiten: bool = option(
+        False, "whiten features by those of the training text, input embeddings by those of the "
+        "token list",
+    )  # fmt: skip
+    whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.01)
 
     def __post_init__(self) -> None:
         check_options(self)
         if len(set(self.layers)) < len(self.layers):
             raise ValueError(f"layers: expected different numbers; received {list(self.layers)}")
+        if self.plan_features == "static" and not (self.main_weight < 1 and self.transport_weight):
+            raise ValueError(
+                "plan_features: static needs main_weight below 1 and transport_weight above 0, "
+                f"which train its projection; received {self.main_weight}, {self.transport_weight}"
+            )

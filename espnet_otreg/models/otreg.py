@@ -12,16 +12,15 @@ from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import read_options
+from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.transport_term import (
     EpochCount,
+    TransportTerm,
     check_dimensions,
     find_text_table,
-    make_loss,
-    make_targets,
-    measured,
-    target_weights,
 )
+from espnet_otreg.ot import OTRegOutput
 
 
 class OTRegASRModel(ESPnetASRModel):
@@ -38,7 +37,7 @@ class OTRegASRModel(ESPnetASRModel):
         check_dimensions(
             find_text_table(self, conf.text_table), self._frame_dimension(), conf.text_table
         )
-        self.ot_loss = make_loss(conf)
+        self.ot_loss = TransportTerm(conf, self)
         self._frames: list[tuple[Tensor, Tensor]] | None = None  # a list while forward runs
         self._count = EpochCount(self)
 
@@ -57,7 +56,8 @@ class OTRegASRModel(ESPnetASRModel):
             speech_lengths: (B,)
             text: (B, L), padded with -1
             text_lengths: (B,)
-            kwargs: "utt_id" and whatever else the batch carries
+            kwargs: "language" (B, C), bytes of each utterance's language code, padded with -1,
+                for the control that asks for it; "utt_id" and whatever else the batch carries
         """
         self._count.look(self.training)
 
@@ -74,13 +74,15 @@ class OTRegASRModel(ESPnetASRModel):
         # 2. Transport term: in the loss when active, else measured only
         active = self.ot_conf.active(self._count.epoch)
         with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-            out, targets = self._transport(frames, frame_lengths, text, text_lengths)
+            language = kwargs.get("language")
+            said = Transcripts(text[:, : text_lengths.max()], text_lengths, language)
+            out, told = self._transport(frames, frame_lengths, said)
         if active:
-            loss = loss + self.ot_conf.weight * self._scale(text_lengths).mean() * out.loss
+            loss = self.ot_loss.weight.join(loss, out.loss, self._scale(text_lengths).mean())
             stats["loss"] = loss.detach()
 
         # 3. The same keys on every rank and every step
-        stats.update(force_gatherable(measured(self.ot_conf, out, targets), loss.device))
+        stats.update(force_gatherable(told, loss.device))
         return loss, stats, weight
 
     def encode(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,27 +91,15 @@ class OTRegASRModel(ESPnetASRModel):
         frames = encoder_out[0] if isinstance(encoder_out, tuple) else encoder_out  # inter-CTC
         if self._frames is not None:
             self._frames.append((frames, encoder_out_lens))
+            self.ot_loss.blanks.wait()  # for the loss; inter-CTC asks within the encoder
         return encoder_out, encoder_out_lens
 
     def _transport(
-        self, frames: Tensor, frame_lengths: Tensor, text: Tensor, text_lengths: Tensor
-    ) -> tuple[Any, Any]:
-        targets = make_targets(
-            self.ot_conf,
-            text[:, : text_lengths.max()],
-            text_lengths,
-            find_text_table(self, self.ot_conf.text_table),
-            self.blank_id,
-        )
-        out = self.ot_loss(
-            frames,
-            frame_lengths,
-            targets.embeddings,
-            targets.lengths,
-            utterance_weight=self._scale(text_lengths),
-            text_weights=target_weights(self.ot_conf, targets, frame_lengths),
-        )
-        return out, targets
+        self, frames: Tensor, frame_lengths: Tensor, said: Transcripts
+    ) -> tuple[OTRegOutput, dict[str, Tensor]]:
+        table = find_text_table(self, self.ot_conf.text_table)
+        scale = self._scale(said.lengths)
+        return self.ot_loss.measure(frames, frame_lengths, said, table, self.blank_id, scale)
 
     def _scale(self, text_lengths: Tensor) -> Tensor:
         """Scale an utterance's term as its main loss is: by its tokens where that sums over them.

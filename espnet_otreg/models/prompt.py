@@ -5,6 +5,7 @@ wraps the instruction and the speech in a user's turn; where there is none, they
 `{language}` in the instruction becomes the language's English name.
 """
 
+import logging
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Prompt:
             raise UserError(
                 "prompt_conf.system needs a tokenizer with a chat template, and this one has none "
                 "(or prompt_conf.chat_template is false): put it all into the instruction"
+            )
+        if conf.chat_template and not self.templated:
+            logging.info(
+                "the language model's tokenizer has no chat template (it is no instruct model): "
+                "instruction and speech follow each other without turns"
             )
         self._made: dict[str, PromptIds] = {}
 

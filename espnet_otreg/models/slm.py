@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import options_of, read_options
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.augment import FrameAugmentConf, augment
+from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
 from espnet_otreg.models.prompt import (
     Prompt,
@@ -25,17 +27,13 @@ from espnet_otreg.models.prompt import (
     piece_ids,
     prompt_sides,
 )
-from espnet_otreg.models.transport_term import (
-    EpochCount,
-    make_loss,
-    make_targets,
-    measured,
-    target_weights,
-)
+from espnet_otreg.models.table import TableCTC, check_table_phase
+from espnet_otreg.models.transport_term import EpochCount, TransportTerm
 from espnet_otreg.ot import Compressed, compress
 from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
 from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
+from espnet_otreg.pretrained.prefix import Prefix
 
 IGNORED = -100  # label of what is no answer
 
@@ -53,6 +51,13 @@ class Speech(NamedTuple):
     whole: Tensor  # (B, T', D) the adapter's output
     whole_lengths: Tensor  # (B,)
     compressed: Compressed | None  # what became of it
+
+
+class Read(NamedTuple):
+    """What the language model reads."""
+
+    inputs: Spliced  # all of it, or what follows the prefix
+    prefix: Prefix | None  # what it has read before
 
 
 class SLMModel(ESPnetASRModel):
@@ -84,12 +89,18 @@ class SLMModel(ESPnetASRModel):
         self.silence = silence_id(decoder.tokenizer, own.silence_token)
         pieces = piece_ids(parts["token_list"], decoder)
         self.register_buffer("piece_ids", pieces, persistent=False)
-        self.ot_loss = make_loss(transport_conf)
+        self.ot_loss = TransportTerm(transport_conf, self)
+        self.augment_conf = read_options(FrameAugmentConf, own.augment or {}, "slm_conf.augment")
         if self.ctc is not None:
             if self.ctc.ctc_type != "builtin":
                 raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
             self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
         freeze(self, own.freeze, "slm_conf.freeze")
+        check_table_phase(decoder, own, conf.ctc_weight, transport_conf.weight)
+        self.table_ctc: TableCTC | None = None
+        if own.objective == "table":
+            self.table_ctc = TableCTC(own, pieces, self.silence)
+            logging.info("objective: table: losses compare within this phase alone")
         self._count = EpochCount(self)
         self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
         logging.info(audit(self))
@@ -112,6 +123,8 @@ class SLMModel(ESPnetASRModel):
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Cross-entropy on the answer, plus the CTC and transport terms that have a weight.
 
+        With `objective: table`, CTC by the language model's table in the place of cross-entropy.
+
         Args:
             speech: (B, samples), or (B, T, D) frames of a frozen encoder, cached
             speech_lengths: (B,)
@@ -123,18 +136,22 @@ class SLMModel(ESPnetASRModel):
         """
         self._count.look(self.training)
 
-        # 1. Speech embeddings, and the answer in the language model's ids
+        # 1. Speech embeddings; answer and transcript in the language model's ids
         heard = self.hear(speech, speech_lengths)
         text = text[:, : text_lengths.max()]
         ids = self.piece_ids[text.clamp(min=0)].masked_fill(text < 0, -1)  # (B, L)
+        spoken = kwargs.get("transcript", ids)
+        spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
 
-        # 2. Prompt, speech and answer; logits of the answer alone
-        answer, answer_lengths = answer_ids(ids, text_lengths, self.decoder.eos)
-        inputs = self.read(heard, language_codes(kwargs.get("language"), len(ids)), answer)
-        logits = self.decoder.logits(inputs, answer.shape[1] + 1)[:, :-1]  # (B, A, V)
-        labels = right_aligned(answer, answer_lengths, IGNORED)
-        loss_ce, right = _answer_loss(logits, labels)
-        loss, stats = loss_ce, {"loss_ce": loss_ce.detach(), "acc": right}
+        # 2. The language model's answer; in the phase before it, CTC by its table
+        if self.table_ctc is None:
+            codes = language_codes(kwargs.get("language"), len(ids))
+            loss, stats = self._answered(heard, codes, ids, text_lengths)
+        else:
+            rows = self.decoder.embed(self.table_ctc.ids).detach()
+            whole = (heard.whole, heard.whole_lengths)
+            loss, stats = self.table_ctc(*whole, spoken, spoken_lengths, rows)
+            loss = self.slm_conf.table_ctc_weight * loss
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
@@ -145,20 +162,28 @@ class SLMModel(ESPnetASRModel):
 
         # 4. Transport to the transcript; without a weight it is measured in validation alone
         if self.ot_conf.weight > 0 or not self.training:
-            spoken = kwargs.get("transcript")
-            spoken_lengths = text_lengths if spoken is None else kwargs["transcript_lengths"]
             active = self.ot_conf.active(self._count.epoch)
             with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-                term, told = self._transport(
-                    heard, ids if spoken is None else spoken, spoken_lengths
-                )
+                said = Transcripts(spoken, spoken_lengths, kwargs.get("language"))
+                term, told = self._transport(heard, said)
             stats.update(told)
             if active:
-                loss = loss + self.ot_conf.weight * term
+                loss = self.ot_loss.weight.join(loss, term)
 
         stats["kept"] = (heard.lengths.sum() / heard.whole_lengths.sum().clamp(min=1)).detach()
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, loss.new_tensor(len(text))), loss.device)
+
+    def _answered(
+        self, heard: Speech, languages: Sequence[str | None], ids: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the cross-entropy of the answers (B, L), and what the log says of it."""
+        answer, answer_lengths = answer_ids(ids, lengths, self.decoder.eos)
+        read = self.read(heard, languages, answer)
+        logits = self.decoder.logits(read.inputs, answer.shape[1] + 1, read.prefix)[:, :-1]
+        labels = right_aligned(answer, answer_lengths, IGNORED)
+        loss, right = _answer_loss(logits, labels)  # of (B, A, V)
+        return loss, {"loss_ce": loss.detach(), "acc": right}
 
     def hear(self, speech: Tensor, speech_lengths: Tensor) -> Speech:
         """Turn speech into embeddings: encode, adapt, shorten."""
@@ -174,22 +199,36 @@ class SLMModel(ESPnetASRModel):
             grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
             with torch.set_grad_enabled(grad):
                 frames, lengths = self.encode(speech, speech_lengths)
+        if self.training:
+            frames, lengths = augment(frames, lengths, self.augment_conf)
         whole, whole_lengths = self.adapter(frames, lengths)
+        self.ot_loss.blanks.wait()
         short = self._shorten(whole, whole_lengths)
         if short is None:
             return Speech(whole, whole_lengths, whole, whole_lengths, None)
         return Speech(short.x, short.lengths, whole, whole_lengths, short)
 
     def read(
-        self, heard: Speech, languages: Sequence[str | None], answer: Tensor | None = None
-    ) -> Spliced:
-        """Put speech into its prompt, followed by an answer (B, A), padded with -1, if given."""
+        self,
+        heard: Speech,
+        languages: Sequence[str | None],
+        answer: Tensor | None = None,
+        room: int = 0,
+    ) -> Read:
+        """Put speech into its prompt, followed by an answer (B, A), padded with -1, if given.
+
+        `room` is how many tokens the language model will add to it.
+        """
         before, after = prompt_sides(self.prompt, languages, heard.x.device)
-        parts = [(self.decoder.embed(ids), (ids >= 0).sum(1)) for ids in (before, after)]
-        parts.insert(1, (heard.x.to(parts[0][0].dtype), heard.lengths))
-        if answer is not None:
-            parts.append((self.decoder.embed(answer), (answer >= 0).sum(1)))
-        return splice(parts, "left")
+        given = [after] if answer is None else [after, answer]
+        parts = [(self.decoder.embed(ids), (ids >= 0).sum(1)) for ids in given]
+        parts.insert(0, (heard.x.to(parts[0][0].dtype), heard.lengths))
+        beginnings = [self.prompt.ids(language).before for language in languages]
+        following = sum(x.shape[1] for x, _ in parts) + room
+        prefix = self.decoder.prefix(beginnings, following)
+        if prefix is None:
+            parts.insert(0, (self.decoder.embed(before), (before >= 0).sum(1)))
+        return Read(splice(parts, "left"), prefix)
 
     def _shorten(self, x: Tensor, lengths: Tensor) -> Compressed | None:
         conf = self.slm_conf
@@ -209,17 +248,10 @@ class SLMModel(ESPnetASRModel):
             return ctc_compress(x, lengths, best, self.blank_id)
         return None
 
-    def _transport(
-        self, heard: Speech, spoken: Tensor, spoken_lengths: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        table = self.decoder.table
-        targets = make_targets(self.ot_conf, spoken, spoken_lengths, table, self.silence)
-        lengths = heard.whole_lengths
-        weights = target_weights(self.ot_conf, targets, lengths)
-        out = self.ot_loss(
-            heard.whole, lengths, targets.embeddings, targets.lengths, text_weights=weights
-        )
-        return out.loss, measured(self.ot_conf, out, targets)
+    def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = heard.whole, heard.whole_lengths
+        out, told = self.ot_loss.measure(*frames, said, self.decoder.table, self.silence)
+        return out.loss, told
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Nothing to collect: shapes come from data preparation."""

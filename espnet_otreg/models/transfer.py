@@ -15,14 +15,15 @@ from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapters import TransferAdapter
-from espnet_otreg.models.ctc import ctc_places
+from espnet_otreg.models.ctc import BlankWatch, blank_share, ctc_places
 from espnet_otreg.models.options import TransferConf
+from espnet_otreg.models.teacher import FEATURES, Teacher
 from espnet_otreg.ot.align import Alignment, align
 from espnet_otreg.ot.align_options import AlignmentConf
+from espnet_otreg.ot.diagnostics import relative_entropy
 from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
-from espnet_otreg.pretrained.masked_lm import LanguageModel
 
-FEATURES = "text_features"  # the batch's name for what the language model made of the transcript
+_TOP, _ENCODED = 0, -1  # places of what is projected for the text, and of what goes in there
 
 
 class OTTransferASRModel(ESPnetASRModel):
@@ -71,10 +72,14 @@ class OTTransferASRModel(ESPnetASRModel):
         self.layer_projections = nn.ModuleList(
             nn.Linear(self.encoder.output_size(), text_size) for _ in self.layers
         )
-        self._language_model: LanguageModel | None = None  # no module: not in checkpoints
-        self._seen: dict[int, Tensor] | None = None  # by layer, 0 for the top, while forward runs
+        self.plan_projection: nn.Linear | None = None
+        if conf.plan_features == "static":
+            self.plan_projection = nn.Linear(self.encoder.output_size(), text_size)
+        self.teacher = Teacher(conf, self.token_list, text_size)  # no module: in no checkpoint
+        self._blanks = BlankWatch(self.ctc, self.blank_id)
+        self._seen: dict[int, Tensor] | None = None  # by layer or place, while forward runs
         self._encoded: tuple[Tensor, Tensor] | None = None  # for CTC, while forward runs
-        self.postencoder.to_text.register_forward_hook(self._keeper(0))
+        self.postencoder.to_text.register_forward_hook(self._keeper(_TOP))
         for layer in self.layers:
             blocks[layer - 1].register_forward_hook(self._keeper(layer))
 
@@ -97,7 +102,7 @@ class OTTransferASRModel(ESPnetASRModel):
                 language model's [CLS] and [SEP]; without them `transfer_conf.language_model` is
                 run; "utt_id" and whatever else the batch carries
         """
-        features = self._features(text, text_lengths, kwargs)
+        features = self.teacher.features(text, text_lengths, kwargs)
 
         # 1. Stock forward; hooks keep what is to be aligned, so that speech is encoded once
         self._seen = {}
@@ -107,14 +112,16 @@ class OTTransferASRModel(ESPnetASRModel):
             )
             layers, frame_lengths = self._layers(), self._frame_lengths()
             times = self._times(text, text_lengths)
+            eta = self.transfer_conf.main_weight
+            with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
+                plan = self._static_plan(frame_lengths, text, text_lengths, times)
         finally:
             self._seen = self._encoded = None  # or the graph would outlive the step
 
         # 2. The mean of the terms over all layers; measured only where they have no weight
-        eta = self.transfer_conf.main_weight
         with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
             lengths = frame_lengths, text_lengths + 2
-            terms = [self._terms(projected, features, *lengths, times) for projected in layers]
+            terms = [self._terms(frames, features, *lengths, times, plan) for frames in layers]
             align_loss = torch.stack([term[0] for term in terms]).mean(0).mean()
             transport = torch.stack([term[1].cost for term in terms]).mean(0).mean()
         if eta < 1:
@@ -130,6 +137,9 @@ class OTTransferASRModel(ESPnetASRModel):
             "ot_cost": transport.detach(),
             "ot_mass": top.speech_mass.sum(1).mean(),
             "ot_marginal_error": top.marginal_error.mean(),
+            "ot_entropy": relative_entropy(top, text_lengths + 2).mean(),
+            "ot_ends_mass": _ends_mass(top, text_lengths).mean(),
+            **blank_share(self._blanks.share(frame_lengths)),
         }
         stats.update(force_gatherable(measured, loss.device))
         return loss, stats, weight
@@ -140,6 +150,7 @@ class OTTransferASRModel(ESPnetASRModel):
         if self._seen is not None:
             frames = encoder_out[0] if isinstance(encoder_out, tuple) else encoder_out
             self._encoded = frames.detach(), encoder_out_lens
+            self._blanks.wait()
         return encoder_out, encoder_out_lens
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -168,42 +179,24 @@ class OTTransferASRModel(ESPnetASRModel):
             assert self._encoded is not None
             frames, lengths = self._encoded
             top, times = self._layers()[0].float(), self._times(text, text_lengths)
+            plan = self._static_plan(lengths, text, text_lengths, times)
         finally:
             self._seen = self._encoded = None
-        sizes = text_lengths + 2
-        return align(top, lengths, features, sizes, self.alignment_conf, times), frames, lengths
+        if plan is None:
+            features, sizes = self.teacher.whitened(features.float()), text_lengths + 2
+            plan = align(top, lengths, features, sizes, self.alignment_conf, times)
+        return plan, frames, lengths
 
-    def _features(self, text: Tensor, text_lengths: Tensor, batch: dict[str, Any]) -> Tensor:
-        """Take the text's features out of the batch, or have the language model make them."""
-        features = batch.pop(FEATURES, None)
-        batch.pop(f"{FEATURES}_lengths", None)
-        if features is None:
-            features = self._ask_language_model(text, text_lengths)
-        width = self.postencoder.to_text.out_features
-        expected = (text.shape[0], text.shape[1] + 2, width)
-        if features.shape != expected:
-            raise UserError(
-                f"{FEATURES}: expected {expected} (utterances, tokens with [CLS] and [SEP], "
-                f"postencoder_conf.text_size), got {tuple(features.shape)}: make them anew with "
-                "espnet_otreg.stages.lm_features from this text and this language model"
-            )
-        return features.float()
-
-    def _ask_language_model(self, text: Tensor, text_lengths: Tensor) -> Tensor:
-        if self._language_model is None:
-            if self.transfer_conf.language_model is None:
-                raise UserError(
-                    "model ot_transfer needs the language model's features: make them with "
-                    f"espnet_otreg.stages.lm_features and pass feats.scp,{FEATURES},npy as data, "
-                    "or set transfer_conf.language_model and have them made anew for every batch"
-                )
-            self._language_model = LanguageModel(
-                self.transfer_conf.language_model, str(text.device)
-            )
-        rows = zip(text.tolist(), text_lengths.tolist(), strict=True)
-        pieces = [[self.token_list[token] for token in row[:length]] for row, length in rows]
-        with full_precision(text.device):  # as its cached features are made
-            return self._language_model.embed(pieces, unknown=self.token_list[1])[0]
+    def _static_plan(
+        self, frame_lengths: Tensor, text: Tensor, text_lengths: Tensor, times: Tensor | None
+    ) -> Alignment | None:
+        """Align with static features by the projection that is for that; None where it is not."""
+        if self.plan_projection is None:
+            return None
+        assert self._seen is not None
+        projected = self.plan_projection(self._seen[_ENCODED]).float()
+        static = self.teacher.static(text, text_lengths)
+        return align(projected, frame_lengths, static, text_lengths + 2, self.alignment_conf, times)
 
     def _terms(
         self,
@@ -212,10 +205,16 @@ class OTTransferASRModel(ESPnetASRModel):
         frame_lengths: Tensor,
         lengths: Tensor,
         times: Tensor | None,
+        plan: Alignment | None = None,
     ) -> tuple[Tensor, Alignment]:
-        """Return L_align (B,) and the alignment of one layer, projected (B, T, text_size)."""
+        """Return L_align (B,) and the alignment of one layer, projected (B, T, text_size).
+
+        The alignment is found between the two, unless `plan` has been found elsewhere.
+        """
         projected, features = zeroed(projected.float(), frame_lengths), zeroed(features, lengths)
-        found = align(projected, frame_lengths, features, lengths, self.alignment_conf, times)
+        found = plan
+        if found is None:
+            found = align(projected, frame_lengths, features, lengths, self.alignment_conf, times)
         with full_precision(projected.device):  # half precision loses masses below 1e-4
             heard = torch.bmm(found.coupling.transpose(1, 2), projected)  # L̃
             cosine = torch.cosine_similarity(heard, features, dim=2)
@@ -226,6 +225,8 @@ class OTTransferASRModel(ESPnetASRModel):
     def _keeper(self, layer: int) -> Any:
         def keep(module: nn.Module, given: tuple, output: Any) -> None:
             if self._seen is not None:
+                if layer == _TOP:
+                    self._seen[_ENCODED] = given[0]
                 while isinstance(output, tuple):  # a block's ((frames, positions), mask)
                     output = output[0]
                 self._seen[layer] = output
@@ -237,7 +238,7 @@ class OTTransferASRModel(ESPnetASRModel):
         seen = self._seen
         assert seen is not None
         inner = zip(self.layers, self.layer_projections, strict=True)
-        return [seen[0], *(project(seen[layer]) for layer, project in inner)]
+        return [seen[_TOP], *(project(seen[layer]) for layer, project in inner)]
 
     def _frame_lengths(self) -> Tensor:
         assert self._encoded is not None
@@ -256,6 +257,14 @@ class OTTransferASRModel(ESPnetASRModel):
     def _blocks(self) -> nn.ModuleList:
         blocks = getattr(self.encoder, "encoders", None)
         return blocks if blocks is not None else nn.ModuleList()
+
+
+def _ends_mass(plan: Alignment, text_lengths: Tensor) -> Tensor:
+    """Return the share (B,) of the mass on [CLS] and [SEP], where silence goes if anywhere."""
+    last = (text_lengths.to(plan.text_mass.device) + 1).unsqueeze(1)
+    ends = plan.text_mass[:, 0] + plan.text_mass.gather(1, last).squeeze(1)
+    total = plan.text_mass.sum(1)
+    return ends.detach() / torch.where(total > 0, total, 1)
 
 
 # ESPnet reads a class's options from its signature: show the stock ones and ours

@@ -12,56 +12,132 @@ from torch import Tensor, nn
 
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.controls import Control, Transcripts, shared_tokens
+from espnet_otreg.models.ctc import BLANK, BlankWatch, blank_share
 from espnet_otreg.models.options import OTConf
+from espnet_otreg.models.term_weight import TermWeight
 from espnet_otreg.ot import OTRegLoss, OTRegOutput, Targets, unique_targets
-from espnet_otreg.ot.diagnostics import silence_mass
+from espnet_otreg.ot.diagnostics import relative_entropy, silence_mass
+from espnet_otreg.ot.whiten import Whitener
+
+_MOST_SILENCE = 0.95  # what tokens have left of an utterance that CTC calls blank throughout
 
 
-def make_loss(conf: OTConf) -> OTRegLoss:
-    """Build the loss."""
-    return OTRegLoss(conf.solver(), sparsity_weight=conf.sparsity_weight, cost=conf.cost)
+class TransportTerm(nn.Module):
+    """The term between frames and the rows of a table; it has no parameters.
 
-
-def make_targets(
-    conf: OTConf, ids: Tensor, lengths: Tensor, table: Tensor, anchor_id: int
-) -> Targets:
-    """Look up what speech is drawn to: transcripts (B, L), (B,), or by `control` a neighbour's.
-
-    What helps with a neighbour's too is not the transcript's doing. The table is detached: with
-    both sides free, everything collapses to one point.
+    `model` is the one that is trained by it, if any is: what the log tells of CTC comes from its
+    layers, and what λ must remember lies in its checkpoints, beside its weights.
     """
-    if conf.control == "shuffled":
-        ids, lengths = ids.roll(1, 0), lengths.roll(1, 0)
-    return unique_targets(
-        ids, lengths, table.detach(), anchor_id=anchor_id, threshold=conf.unique_threshold
-    )
+
+    def __init__(self, conf: OTConf, model: ESPnetASRModel | None = None) -> None:
+        super().__init__()
+        ctc = None if model is None else model.ctc
+        if conf.silence == "ctc" and model is not None and ctc is None:
+            raise UserError("ot_conf.silence: ctc needs a CTC branch: set ctc_weight above 0")
+        self.conf = conf
+        self.weight = TermWeight(model, conf.weight, conf.weight_mode)
+        self.blanks = BlankWatch(ctc, BLANK if model is None else model.blank_id)
+        self.loss = OTRegLoss(conf.solver(), sparsity_weight=conf.sparsity_weight, cost=conf.cost)
+        self.control = Control(conf.control)
+        self.whitener = None if conf.whiten == "none" else Whitener(conf.whiten_shrinkage)
+
+    def targets(self, said: Transcripts, table: Tensor, anchor_id: int) -> Targets:
+        """Look up what speech is drawn to: its transcript, or what `control` puts in its place.
+
+        The table is detached: with both sides free, everything collapses to one point.
+        """
+        taken, threshold = self.control(said), self.conf.unique_threshold
+        return unique_targets(
+            taken.ids, taken.lengths, table.detach(), anchor_id=anchor_id, threshold=threshold
+        )
+
+    def forward(
+        self,
+        frames: Tensor,
+        frame_lengths: Tensor,
+        targets: Targets,
+        table: Tensor,
+        utterance_weight: Tensor | None = None,
+        blanks: Tensor | None = None,
+    ) -> OTRegOutput:
+        """Transport frames (B, T, D) to targets out of the table (V, D), whitened if asked for.
+
+        `blanks` (B,) is the share of the frames that CTC calls blank, where it is known.
+        """
+        text = targets.embeddings
+        if self.whitener is not None:
+            try:
+                whiten = self.whitener.by(table)
+            except ValueError as error:
+                raise UserError(
+                    f"ot_conf.whiten: the table of {self.conf.text_table}: {error}"
+                ) from error
+            frames, text = whiten(frames), whiten(text)
+        return self.loss(
+            frames,
+            frame_lengths,
+            text,
+            targets.lengths,
+            utterance_weight=utterance_weight,
+            text_weights=target_weights(self.conf, targets, frame_lengths, blanks),
+        )
+
+    def measure(
+        self,
+        frames: Tensor,
+        frame_lengths: Tensor,
+        said: Transcripts,
+        table: Tensor,
+        anchor_id: int,
+        utterance_weight: Tensor | None = None,
+    ) -> tuple[OTRegOutput, dict[str, Tensor]]:
+        """Return the term between frames (B, T, D) and what is said, and what the log tells."""
+        targets = self.targets(said, table, anchor_id)
+        blanks = self.blanks.share(frame_lengths)
+        frames = self.weight.branch(frames)
+        out = self(frames, frame_lengths, targets, table, utterance_weight, blanks)
+        told = self.told(out, targets, said, anchor_id)
+        return out, {**told, **self.weight.told(), **blank_share(blanks)}
+
+    def told(
+        self, out: OTRegOutput, targets: Targets, said: Transcripts, anchor_id: int
+    ) -> dict[str, Tensor]:
+        """Return what the training log says of the term, utterances weighted alike."""
+        each = out.cost + self.conf.sparsity_weight * out.sparsity
+        told = {
+            "loss_ot": each.detach().mean(),
+            "ot_cost": out.cost.detach().mean(),
+            "ot_sparsity": out.sparsity.detach().mean(),
+            "ot_marginal_error": out.plan.marginal_error.detach().mean(),
+            "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
+            "ot_entropy": relative_entropy(out.plan, targets.lengths).mean(),
+        }
+        if self.conf.control != "none":
+            told["ot_control_shared"] = shared_tokens(targets.ids, anchor_id, said).mean()
+        return told
 
 
-def target_weights(conf: OTConf, targets: Targets, frame_lengths: Tensor) -> Tensor | None:
+def target_weights(
+    conf: OTConf, targets: Targets, frame_lengths: Tensor, blanks: Tensor | None = None
+) -> Tensor | None:
     """Weigh the targets (B, U); None: all alike.
 
     By `frames_per_token` each token is given that many frames, and the anchor those that are left,
-    but no fewer than a token.
+    by `silence: ctc` the anchor is given the frames that are `blanks`; no fewer than a token.
     """
-    if conf.frames_per_token is None:
-        return None
     spoken = (targets.lengths - 1).clamp(min=0)
-    asked = conf.frames_per_token * spoken.to(frame_lengths.device)
-    rest = (frame_lengths - asked).clamp(min=conf.frames_per_token) / conf.frames_per_token
+    if conf.silence == "ctc" and blanks is not None:
+        share = blanks.clamp(max=_MOST_SILENCE)
+        rest = (share / (1 - share) * spoken).clamp(min=1)
+    elif conf.frames_per_token is not None:
+        asked = conf.frames_per_token * spoken.to(frame_lengths.device)
+        left = (frame_lengths - asked).clamp(min=conf.frames_per_token)
+        rest = left / conf.frames_per_token
+    else:
+        return None
     weights = torch.ones_like(targets.ids, dtype=torch.float32)
     return weights.scatter(1, spoken.unsqueeze(1), rest.to(weights).unsqueeze(1))
-
-
-def measured(conf: OTConf, out: OTRegOutput, targets: Targets) -> dict[str, Tensor]:
-    """Return what the training log says of the term, utterances weighted alike."""
-    each = out.cost + conf.sparsity_weight * out.sparsity
-    return {
-        "loss_ot": each.detach().mean(),
-        "ot_cost": out.cost.detach().mean(),
-        "ot_sparsity": out.sparsity.detach().mean(),
-        "ot_marginal_error": out.plan.marginal_error.detach().mean(),
-        "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
-    }
 
 
 def find_text_table(model: ESPnetASRModel, name: str) -> Tensor:

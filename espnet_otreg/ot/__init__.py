@@ -6,6 +6,7 @@ from espnet_otreg.ot.compress import Compressed, compress
 from espnet_otreg.ot.cost import cosine_cost, cost_matrix, sqeuclidean_cost
 from espnet_otreg.ot.diagnostics import (
     plan_entropy,
+    relative_entropy,
     silence_mass,
     speech_marginal,
     text_marginal,
@@ -15,6 +16,7 @@ from espnet_otreg.ot.loss import OTRegLoss, OTRegOutput, plan_sparsity
 from espnet_otreg.ot.options import SolverOptions
 from espnet_otreg.ot.sinkhorn import TransportPlan, sinkhorn
 from espnet_otreg.ot.targets import Targets, unique_targets
+from espnet_otreg.ot.whiten import Whitening, whitening
 
 __all__ = [
     "Alignment",
@@ -27,6 +29,7 @@ __all__ = [
     "SolverOptions",
     "Targets",
     "TransportPlan",
+    "Whitening",
     "align",
     "compress",
     "cosine_cost",
@@ -34,10 +37,12 @@ __all__ = [
     "fused_gromov",
     "plan_entropy",
     "plan_sparsity",
+    "relative_entropy",
     "silence_mass",
     "sinkhorn",
     "speech_marginal",
     "sqeuclidean_cost",
     "text_marginal",
     "unique_targets",
+    "whitening",
 ]

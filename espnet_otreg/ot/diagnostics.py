@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from espnet_otreg.ot.align import Alignment
 from espnet_otreg.ot.sinkhorn import TransportPlan
 
 _LOOK_EVERY = 100  # calls between two looks at a plan on a GPU, each of which makes the host wait
@@ -32,7 +33,7 @@ def silence_mass(plan: TransportPlan, text_lengths: torch.Tensor) -> torch.Tenso
     return masses.gather(1, last).squeeze(1) / torch.where(total > 0, total, 1)
 
 
-def plan_entropy(plan: TransportPlan) -> torch.Tensor:
+def plan_entropy(plan: TransportPlan | Alignment) -> torch.Tensor:
     """Return the mean entropy (B,) in nats of a frame's choice of token, frames by their mass.
 
     0 means that each frame goes to one token, log U that it is spread over all of them.
@@ -42,6 +43,15 @@ def plan_entropy(plan: TransportPlan) -> torch.Tensor:
     total = mass.sum(1)
     entropy = torch.xlogy(mass, mass).sum(1) - torch.xlogy(P, P).sum((1, 2))
     return entropy / torch.where(total > 0, total, 1)
+
+
+def relative_entropy(plan: TransportPlan | Alignment, text_lengths: torch.Tensor) -> torch.Tensor:
+    """Return `plan_entropy` over log U (B,): 1 where frames choose nothing, 0 where they choose.
+
+    0 too where there is no choice, of one token or of none.
+    """
+    most = text_lengths.to(plan.coupling.device).clamp(min=1).to(plan.coupling.dtype).log()
+    return torch.where(most > 0, plan_entropy(plan) / torch.where(most > 0, most, 1), 0)
 
 
 class ConvergenceWatch:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.ot.compress import Compressed
-from espnet_otreg.ot.tensors import kept_first, length_mask
+from espnet_otreg.ot.tensors import kept_first, length_mask, zeroed
 
 
 class Spliced(NamedTuple):
@@ -53,9 +53,7 @@ def ctc_compress(x: Tensor, lengths: Tensor, best: Tensor, blank: int) -> Compre
     opens[:, 1:] &= best[:, 1:] != best[:, :-1]
     run = (opens.long().cumsum(1) - 1).clamp(min=0)  # (B, T) which run a frame belongs to
     weight = valid.to(x.dtype)
-    sums = torch.zeros_like(x).scatter_add_(
-        1, run.unsqueeze(2).expand_as(x), x * weight.unsqueeze(2)
-    )
+    sums = torch.zeros_like(x).scatter_add_(1, run.unsqueeze(2).expand_as(x), zeroed(x, lengths))
     sizes = torch.zeros_like(weight).scatter_add_(1, run, weight)
     means = sums / sizes.clamp(min=1).unsqueeze(2)  # (B, runs, D)
     first, runs = kept_first(opens)  # (B, runs) frame each run starts with

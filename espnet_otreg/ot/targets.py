@@ -108,9 +108,11 @@ def _check(
             f"anchor_id: expected a row of the table, 0 to {rows - 1}, or None; "
             f"received {anchor_id}"
         )
-    # looked at only in host memory: a GPU would have to be waited for
-    if ids.device.type == "cpu" and ids.numel() and int(ids.max()) >= rows:
+    if ids.device.type != "cpu" or not ids.numel():
+        return  # a GPU would have to be waited for
+    largest = int(ids.masked_fill(~length_mask(lengths.cpu(), ids.shape[1]), -1).max())
+    if largest >= rows:
         raise ValueError(
-            f"ids: expected rows of the table, 0 to {rows - 1}; received {int(ids.max())}: "
+            f"ids: expected rows of the table, 0 to {rows - 1}; received {largest}: "
             "the table and the tokenizer do not belong together"
         )

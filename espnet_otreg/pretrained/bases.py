@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.files import file_hash
 
 CHECKPOINT = "valid.acc.ave.pth"  # of an ESPnet experiment, where no other is named
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,12 +37,6 @@ class KeepsDtype(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         return super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), recurse)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def hash_files(paths: Iterable[Path]) -> str:

@@ -7,10 +7,12 @@ LoRA by peft. ESPnet's registry calls it a decoder; `model: slm` is what feeds i
 import hashlib
 import inspect
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
 from torch import Tensor, nn
 
@@ -21,6 +23,7 @@ from espnet_otreg.ot.sequences import Spliced
 from espnet_otreg.pretrained.bases import DTYPES, Base, KeepsDtype
 from espnet_otreg.pretrained.lm_features import fingerprint
 from espnet_otreg.pretrained.masked_lm import import_transformers, load, resolve
+from espnet_otreg.pretrained.prefix import Prefix, PrefixCache
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class CausalLMConf:
         None, "passed on to transformers, such as sdpa or flash_attention_2"
     )
     gradient_checkpointing: bool = option(False, "compute activations twice to save memory")
+    reuse_prompt: bool = option(
+        True, "read what stands before the speech once, not in every step, where all its weights "
+        "are frozen; the loss is the same",
+    )  # fmt: skip
     trust_remote_code: bool = option(False, "run Python code that comes with the model")
 
     def __post_init__(self) -> None:
@@ -69,6 +76,7 @@ class CausalLM(KeepsDtype, AbsDecoder):
             **({} if attention is None else {"attn_implementation": attention}),
         )
         self.prepare(network, conf.lora_conf, conf.gradient_checkpointing, conf.trainable)
+        self.reuse_prompt = conf.reuse_prompt
         if encoder_output_size != self.dimension:
             raise UserError(
                 f"the adapter gives {encoder_output_size} dimensions and {conf.model} takes "
@@ -114,6 +122,7 @@ class CausalLM(KeepsDtype, AbsDecoder):
         takes = inspect.signature(network.forward).parameters
         self._counts_positions = "position_ids" in takes
         self._keeps_logits = "logits_to_keep" in takes
+        self.reuse_prompt, self._prefixes = True, PrefixCache(self.network)
 
     @property
     def table(self) -> Tensor:
@@ -140,20 +149,39 @@ class CausalLM(KeepsDtype, AbsDecoder):
         """Look up (B, L) ids, negative ones as padding, through the model's own layer."""
         return self.network.get_input_embeddings()(ids.clamp(min=0))
 
-    def logits(self, inputs: Spliced, last: int) -> Tensor:
+    def prefix(self, beginnings: Sequence[tuple[int, ...]], following: int) -> Prefix | None:
+        """Return what is remembered of each row's first ids, or None: they must be read again.
+
+        `following` is how many embeddings and tokens may come after them at most.
+        """
+        if not self.reuse_prompt or self.checkpointed:
+            return None
+        return self._prefixes.look_up(self.network, beginnings, following)
+
+    def logits(self, inputs: Spliced, last: int, prefix: Prefix | None = None) -> Tensor:
         """Return the logits (B, last, V) of the last positions, in float32."""
         arguments: dict[str, Any] = {
             "inputs_embeds": inputs.x.to(self.table.dtype),
-            "attention_mask": inputs.mask.long(),
-            "use_cache": False,
+            "attention_mask": _with_prefix(inputs.mask, prefix).long(),
+            "use_cache": prefix is not None,
         }
+        if prefix is not None:
+            arguments[self._prefixes.word] = prefix.cache()
         if self._counts_positions:
-            arguments["position_ids"] = inputs.positions
+            before = 0 if prefix is None else prefix.lengths.unsqueeze(1)
+            arguments["position_ids"] = inputs.positions + before
         if self._keeps_logits:
             arguments["logits_to_keep"] = last
         return self.network(**arguments).logits[:, -last:].float()
 
-    def generate(self, inputs: Spliced, *, max_new_tokens: int, num_beams: int = 1) -> Tensor:
+    def generate(
+        self,
+        inputs: Spliced,
+        prefix: Prefix | None = None,
+        *,
+        max_new_tokens: int,
+        num_beams: int = 1,
+    ) -> Tensor:
         """Return the best answers (B, A), from the end of the answer on padded.
 
         Every option that a model's own generation settings could change is stated: no sampling,
@@ -173,10 +201,15 @@ class CausalLM(KeepsDtype, AbsDecoder):
             pad_token_id=self.eos,
             use_cache=True,
         )
+        x, remembered = inputs.x.to(self.table.dtype), {}
+        if prefix is not None:  # it counts positions from the whole, and cuts off what it has
+            x = torch.nn.functional.pad(x, (0, 0, prefix.mask.shape[1], 0))
+            remembered[self._prefixes.word] = prefix.cache(num_beams)
         return self.network.generate(
-            inputs_embeds=inputs.x.to(self.table.dtype),
-            attention_mask=inputs.mask.long(),
+            inputs_embeds=x,
+            attention_mask=_with_prefix(inputs.mask, prefix).long(),
             generation_config=config,
+            **remembered,
         )
 
     def forward(
@@ -184,6 +217,10 @@ class CausalLM(KeepsDtype, AbsDecoder):
     ) -> tuple[Tensor, Tensor]:
         """ESPnet's decoders' call, which has no place for a prompt."""
         raise UserError("decoder: causal_lm works with model: slm alone")
+
+
+def _with_prefix(mask: Tensor, prefix: Prefix | None) -> Tensor:
+    return mask if prefix is None else torch.cat([prefix.mask, mask], 1)
 
 
 def load_tokenizer(folder: str | Path, trust_remote_code: bool = False) -> Any:

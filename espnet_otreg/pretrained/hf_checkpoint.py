@@ -1,5 +1,6 @@
 """Speech encoders as Hugging Face stores them: found, fingerprinted, opened, and known by kind."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,7 @@ def open_network(
 
 def _configure(folder: Path, layer: int | None, trusted: bool) -> Any:
     """Read the configuration, and leave out what is not run before it is built."""
-    auto = import_transformers("encoder: hf_speech", "slm").AutoConfig
-    try:
-        config = auto.from_pretrained(str(folder), trust_remote_code=trusted)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
+    config = _read_config(folder, trusted)
     if config.model_type not in KINDS:
         raise UserError(
             f"{folder} is of the kind {config.model_type}; encoder: hf_speech takes "
@@ -85,8 +82,31 @@ def _configure(folder: Path, layer: int | None, trusted: bool) -> Any:
     return config
 
 
+def _read_config(folder: Path, trusted: bool) -> Any:
+    auto = import_transformers("encoder: hf_speech", "slm").AutoConfig
+    try:
+        return auto.from_pretrained(str(folder), trust_remote_code=trusted)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
+
+
+def standard_extractor(config: Any) -> Any:
+    """Build the feature extractor of a Whisper: log-mel spectra, 10 ms apart, of 16 kHz."""
+    extractor = import_transformers("encoder: hf_speech", "slm").WhisperFeatureExtractor
+    seconds = config.max_source_positions // 50  # a position is 20 ms
+    return extractor(feature_size=config.num_mel_bins, chunk_length=seconds)
+
+
 def open_extractor(folder: Path, trusted: bool) -> Any:
-    """Load the feature extractor that is saved beside the model."""
+    """Load the feature extractor that is saved beside the model; Whisper's is known without."""
+    if not any((folder / name).is_file() for name in EXTRACTOR_FILES):
+        config = _read_config(folder, trusted)
+        if config.model_type == "whisper":
+            logging.info(
+                "%s has no %s: the standard one of %d mel bands is taken",
+                *(folder, EXTRACTOR_FILES[0], config.num_mel_bins),
+            )
+            return standard_extractor(config)
     auto = import_transformers("encoder: hf_speech", "slm").AutoFeatureExtractor
     try:
         extractor = auto.from_pretrained(str(folder), trust_remote_code=trusted)

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from espnet_otreg.errors import UserError
+from espnet_otreg.files import read_table
 from espnet_otreg.pretrained.bases import file_hash, hash_files
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON, read_note
 from espnet_otreg.pretrained.masked_lm import TOKENIZER_FILES, WEIGHTS, resolve
@@ -74,3 +77,25 @@ def check_features(
                 "espnet_otreg.stages.lm_features again"
             )
     return cached
+
+
+def named_model(features: str | Path) -> str:
+    """Return the language model that a folder's features are of, as it was named then."""
+    _, content = read_note(features, "espnet_otreg.stages.lm_features")
+    return str(content["lm"])
+
+
+def read_rows(scp: str | Path, utterances: int) -> np.ndarray:
+    """Return features of tokens (N, d), without [CLS] and [SEP], of evenly spread utterances."""
+    paths = list(read_table(Path(scp)).values())
+    step = max(1, -(-len(paths) // utterances))
+    rows = []
+    for path in paths[::step]:
+        try:
+            rows.append(np.load(path, allow_pickle=False)[1:-1].astype(np.float32))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}, listed in {scp}, cannot be read ({error}): make the features again with "
+                "espnet_otreg.stages.lm_features"
+            ) from error
+    return np.concatenate(rows)

@@ -199,6 +199,12 @@ class LanguageModel:
         last = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return last * mask[:, :, None], lengths.to(self.device)
 
+    @property
+    def table(self) -> Tensor:
+        """The input embeddings (V, d), in the order of the tokenizer's vocabulary."""
+        network: Any = self.network
+        return network.get_input_embeddings().weight.detach()
+
     def features(self, pieces: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Embed one batch: a float32 array of [CLS], the pieces and [SEP] per sentence."""
         last, lengths = self.embed(pieces)

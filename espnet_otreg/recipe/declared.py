@@ -6,7 +6,7 @@ as a variable of the same name.
 
 from espnet_otreg.recipe.declared_data import AUTO, DATA, Option, flag
 
-NORMALISERS = ("basic", "whisper_english", "whisper_basic", "none")
+NORMALISERS = ("basic", "whisper_english", "whisper_basic", "open_asr", "none")
 
 MODELS: dict[str, tuple[Option, ...]] = {
     "Speech language model (token_type slm)": (
@@ -61,7 +61,8 @@ MODELS: dict[str, tuple[Option, ...]] = {
             "configs",
         ),
         Option("asr_args", "", 'further arguments of every training, such as "--max_epoch 2"'),
-        Option("seeds", "1", "phase 2 is run once per seed", "seeds", needed=True),
+        Option("init_seeds", "", "phase 1 is run once per seed [the config's: 0]", "seeds"),
+        Option("seeds", "1", "phase 2 is run once per seed, and phase 1's", "seeds", needed=True),
         Option(
             "inference_method",
             "beam",

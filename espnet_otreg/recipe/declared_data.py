@@ -17,18 +17,14 @@ STAGES = {
     15: "upload",
 }
 CORPORA = {  # name -> variable of db.sh
-    "covost2": "COVOST2",
-    "fleurs": "FLEURS",
-    "mls": "MLS",
-    "librispeech": "LIBRISPEECH",
-    "commonvoice": "COMMONVOICE",
-    "aishell": "AISHELL",
-    "table": "TABLE",
-    "graded0": "GRADED0",
-    "graded1": "GRADED1",
-    "graded2": "GRADED2",
-    "broad": "BROAD",
+    name: name.upper()
+    for name in (
+        *("covost2", "fleurs", "mls", "librispeech", "commonvoice", "aishell", "table"),
+        *("natural", "prompts", "fillets", "graded0", "graded1", "graded2", "broad"),
+    )
 }
+NO_MINI = ("aishell", "table", "natural", "prompts", "fillets")  # no mini corpus stands for these
+WHOLE = {"prompts": "all3"}  # the split to test on where a model has not trained on the corpus
 AUTO = "auto"
 BOOL = ("true", "false")
 
@@ -106,7 +102,11 @@ DATA: dict[str, tuple[Option, ...]] = {
             (*BOOL, AUTO),
         ),
         Option(
-            "mini_size", "mini", "size of the mini corpora", "choice", ("smoke", "mini", "large")
+            "mini_size",
+            "mini",
+            "size of the mini corpora; wide: as mini, with test sets five times as large",
+            "choice",
+            ("smoke", "mini", "wide", "large"),
         ),
         Option(
             "protocol",
@@ -180,6 +180,7 @@ DATA: dict[str, tuple[Option, ...]] = {
             "",
             "for lm and slm: a folder or hub name; mini: one is made of mini text",
         ),
+        Option("lm_seed", "0", "of a mini language model: another one by another seed", "count0"),
         Option(
             "feats_normalize",
             "utterance_mvn",

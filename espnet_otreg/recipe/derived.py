@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared_data import AUTO, CORPORA
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA, NO_MINI, WHOLE
 from espnet_otreg.recipe.machine import cores, gpus
 
 JOBS_CORES = "%cores"  # as many as a queued job finds
@@ -77,11 +77,12 @@ def _sets(values: Values) -> Derived:
     }
     trained = [*init, *train]
     every = [f"{corpus}_{split}" for corpus in _once(trained) for split in ("train", "dev")]
-    every += [f"{corpus}_test" for corpus in _once(test)]
+    tested = _tested(values)
+    every += _once(tested.values())
     dropping = "drop" in (values["overlap"], values["sentence_overlap"])
     domains = {
-        "--in_domain": [f"{corpus}_test" for corpus in test if corpus in train],
-        "--cross_domain": [f"{corpus}_test" for corpus in test if corpus not in train],
+        "--in_domain": [tested[corpus] for corpus in test if corpus in train],
+        "--cross_domain": [tested[corpus] for corpus in test if corpus not in train],
     }
     return {
         **names,
@@ -89,7 +90,7 @@ def _sets(values: Values) -> Derived:
         "training_sets": " ".join(_once(names.values())),
         "train_sets": " ".join(_once([names["init_set"], names["train_set"]])),
         "valid_sets": " ".join(_once([names["init_valid_set"], names["valid_set"]])),
-        "test_sets": " ".join(f"{corpus}_test" for corpus in test),
+        "test_sets": " ".join(tested.values()),
         "other_speeds": " ".join(
             speed for speed in values["speed_perturb_factors"].split() if float(speed) != 1
         ),
@@ -97,6 +98,15 @@ def _sets(values: Values) -> Derived:
         "domains": " ".join(
             f"{option} {' '.join(sets)}" for option, sets in domains.items() if sets
         ),
+    }
+
+
+def _tested(values: Values) -> dict[str, str]:
+    """Name the test set of each test corpus: all of it, where it has such a split and is new."""
+    trained = f"{values['init_corpora']} {values['train_corpora']}".split()
+    return {
+        corpus: f"{corpus}_{'test' if corpus in trained else WHOLE.get(corpus, 'test')}"
+        for corpus in values["test_corpora"].split()
     }
 
 
@@ -108,6 +118,10 @@ def _roots(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
         return {**roots, "mini_kinds": "", "word_times": "", "kind_of_data": ""}
     roots, kinds = {}, []
     for name in asked:
+        if name in NO_MINI:
+            raise UserError(
+                f"no mini corpus stands for {name}: set {CORPORA[name]} in db.sh, or leave it out"
+            )
         kind = "graded" if name.startswith("graded") else name if name in OWN_FOLDER else "base"
         kinds.append(kind)
         within = "" if name in ("covost2", "librispeech", "commonvoice") else f"/{name}"
@@ -153,7 +167,7 @@ def _tokens(values: Values) -> dict[str, str]:
         "text_of": "@tokens/*/text",
         "lm": f"^{values['language_model']}",
         "lm_command": "",
-        "lm_size": values["mini_size"].replace("large", "mini"),
+        "lm_size": "smoke" if values["mini_size"] == "smoke" else "mini",
         "lm_name": "lm",
         "lm_languages": "",
     }
@@ -172,6 +186,8 @@ def _tokens(values: Values) -> dict[str, str]:
                     found["lm_size"] = "translator"
                 found["lm_name"] = "translator"
                 found["lm_languages"] += f" {answer.removeprefix('text.')}"
+        if values["lm_seed"] != "0":
+            found["lm_command"] += f" --seed {values['lm_seed']}"
     return found
 
 
@@ -227,7 +243,7 @@ def _encoder_option(config: Path) -> str:
 
 def _decoding(values: Values) -> Derived:
     """Say how systems are decoded, and what tables are told of it."""
-    sets = [f"{corpus}_test" for corpus in values["test_corpora"].split()]
+    sets = list(_tested(values).values())
     read_by = []
     if values["inference_method"] == "beam":
         read_by += ["--config", f"^{values['inference_config']}"]
@@ -256,15 +272,22 @@ def _systems(values: Values) -> Derived:
     init, train = (values[f"{use}_corpora"].replace(" ", "+") for use in ("init", "train"))
     trained_on = [train] * len(configs) + [init]
     if values["encoder_row"]:
-        trained_on.append(init)
-    if values["stock_config"]:
-        trained_on.append(train)
+        trained_on.append("elsewhere" if values["encoder_row"] == "own" else init)
+    trained_on += [train] if values["stock_config"] else []
     chosen = values["pack_systems"].split() or configs[1:] or configs
-    if chosen == ["all"]:
-        chosen = configs
+    chosen = configs if chosen == ["all"] else chosen
+    init_seeds = values["init_seeds"].split() or ["0"]
+    starts = ["init", *(f"init_seed{seed}" for seed in init_seeds[1:])]
+    arms = [(start, seed) for start in starts for seed in values["seeds"].split()]
     packed = [str(place) for place, config in enumerate(configs) if config in chosen]
     return {
         "stems": stems,
+        "starts": starts,
+        # the config's own seed, 0, is not said: the checkpoint is the one of before this option
+        "start_words": ["" if seed == "0" else f"--seed {seed}" for seed in init_seeds],
+        # of each arm of a system the checkpoint, and what the arm is called by
+        "start_of": [start for start, _ in arms],
+        "tags": [f"{start}:seed{seed}".removeprefix("init:") for start, seed in arms],
         "shown": shown,
         "names_shown": ", ".join(shown),
         "trained_on": " ".join(trained_on),

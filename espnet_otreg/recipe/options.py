@@ -22,25 +22,36 @@ RESERVED = re.compile(r"(^|\s|=)[@^]|(^|\s)(\+|\+\+|<)(\s|$)")  # words of otreg
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the options as shell assignments, or after `which` whether they are mini or real."""
+    """Print the options as shell assignments.
+
+    After `which`, print whether they are mini or real; after `value NAME`, one option's value.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    asked_which = words[:1] == ["which"]
-    wants_help = bool({"--help", "-h"} & set(words))
-    if asked_which:
-        try:
-            mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
-        except UserError as error:
-            sys.exit(f"error: {error}")
-        print("mini" if mini else "real")
-        return
-    if wants_help:
-        print(f"printf '%s\\n' {shlex.quote(help_text())}; exit 0")
-        return
     try:
-        values = resolve(words, os.environ)
-        print(assignments({**values, **derive(values, os.environ)}))
+        print(_answer(words))
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _answer(words: list[str]) -> str:
+    wants_help = bool({"--help", "-h"} & set(words))
+    if words[:1] == ["which"]:
+        mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
+        return "mini" if mini else "real"
+    if words[:1] == ["value"]:
+        words = [word for word in words if word not in ("--help", "-h")]
+        return _chosen(_sections(words[2:]), words[1])
+    if wants_help:
+        return f"printf '%s\\n' {shlex.quote(help_text())}; exit 0"
+    values = resolve(words, os.environ)
+    return assignments({**values, **derive(values, os.environ)})
+
+
+def _chosen(parts: Mapping[str, Mapping[str, str]], name: str) -> str:
+    """Return an option's value before any is checked against another."""
+    values = {**parts[""], **_real(parts), **parts["given:"]}
+    _check(OPTIONS[name], values.get(name, OPTIONS[name].default))
+    return values.get(name, OPTIONS[name].default)
 
 
 def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -228,6 +239,12 @@ def _check_models(values: Mapping[str, str]) -> None:
         raise UserError(
             "--language_model mini knows the mini corpora alone: give a folder or hub name of a "
             "language model for your data"
+        )
+    if values["lm_seed"] != "0" and values["language_model"] != "mini":
+        raise UserError(
+            f"--lm_seed {values['lm_seed']} makes another mini language model, and "
+            f"--language_model is {values['language_model'] or 'none'}: leave it out, or give "
+            "--language_model mini"
         )
     if slm and values["feats_normalize"] == "global_mvn":
         raise UserError(

@@ -110,10 +110,7 @@ def resolve(fields: Sequence[str], known: Mapping[str, Step], stamps: Stamps) ->
             return str(_copy(place, path)) if reference[1:] in given else path
         if reference in ("@out", "@up"):
             return str(place if reference == "@out" else place.parent)
-        step = _step(reference, known, name)
-        if reference.startswith("@@"):
-            return step.out.name
-        return str(step.out.parent if reference.endswith("/..") else step.out)
+        return _folder(reference, _step(reference, known, name))
 
     for word in zones["+"]:  # a reference here must exist as well
         _replace(word, in_key)
@@ -165,12 +162,14 @@ def _step(reference: str, known: Mapping[str, Step], own: str) -> Step:
     return known[name]
 
 
-def _place(out: str, named_after: Sequence[str], known: Mapping[str, Step], own: str) -> Path:
-    def folder(reference: str) -> str:
-        step = _step(reference, known, own)
-        return step.out.name if reference.startswith("@@") else str(step.out)
+def _folder(reference: str, step: Step) -> str:
+    if reference.startswith("@@"):
+        return step.out.name
+    return str(step.out.parent if reference.endswith("/..") else step.out)
 
-    place = _replace(out, folder)
+
+def _place(out: str, named_after: Sequence[str], known: Mapping[str, Step], own: str) -> Path:
+    place = _replace(out, lambda reference: _folder(reference, _step(reference, known, own)))
     return Path(place.replace("%", _hash(named_after, NAME_DIGITS)))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espnet_otreg.scoring.chance import covered
 from espnet_otreg.scoring.comparison import Comparison, Result
 from espnet_otreg.scoring.document import results_json
 from espnet_otreg.scoring.provenance import NOT_RECORDED, Provenance, read_training_run
@@ -15,12 +16,11 @@ from espnet_otreg.scoring.wer import TOTAL
 _READING = """\
 Each row is compared with {first}. Error rates in % of the whole test set, mean ± standard deviation
 over the training seeds {seeds}; {sets}; normaliser `{normaliser}`. Δ is the difference in points,
-negative is better, with its 95 % interval: a bootstrap over speakers ({samples} draws, seed
-{bootstrap_seed}), paired, errors averaged over the seeds first; no interval with fewer than
-{fewest} speakers. * marks what interval and p tell from 0. There are {comparisons} comparisons
-here, and by chance alone one in twenty would be marked: read neighbours together. Training time is
-wall time, mean over the seeds, and its ratio to {first}; trainings side by side slow each other
-down."""
+negative is better, with its 95 % interval, paired, over {covered}; speakers by a bootstrap
+({samples} draws, seed {bootstrap_seed}); no interval with fewer than {fewest} speakers. * marks
+what interval and p tell from 0, for what is held at one. There are {comparisons} comparisons here,
+and by chance alone one in twenty would be marked: read neighbours together. Training time is wall
+time, mean over the seeds, and its ratio to {first}; trainings side by side slow each other down."""
 
 
 class Row(NamedTuple):
@@ -124,6 +124,7 @@ def _reading(comparison: Comparison, seeds: Sequence[int]) -> str:
         seeds=_listed(seeds),
         sets=sets,
         normaliser=comparison.normaliser,
+        covered=covered(comparison),
         samples=comparison.samples,
         bootstrap_seed=comparison.seed,
         fewest=FEWEST_SPEAKERS,
@@ -147,7 +148,7 @@ def _difference(result: Result) -> str:
     text = percent(interval.value, "+")
     if not math.isnan(interval.low):
         text += f" [{percent(interval.low, '+')}, {percent(interval.high, '+')}]"
-    return f"{text} *" if result.difference.verdict in ("better", "worse") else text
+    return f"{text} *" if result.difference.told_apart else text
 
 
 def _time(folders: Sequence[Path], first: Sequence[Path]) -> str:

@@ -1,8 +1,11 @@
 """What a comparison consists of: systems, test sets, their parts, and a result for each."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from espnet_otreg.scoring.components import Component
 from espnet_otreg.scoring.significance import Difference, Interval
 from espnet_otreg.scoring.timing import Timing
 
@@ -13,8 +16,9 @@ class System(NamedTuple):
     """One row of a table."""
 
     name: str
-    folders: tuple[Path, ...]  # one experiment folder per training seed
+    folders: tuple[Path, ...]  # one experiment folder per trained model
     external: bool = False  # somebody else's: its one folder holds <test_set>/score.json
+    tags: tuple[str, ...] = ()  # decoding of each folder, where it is not the comparison's
 
 
 class SetName(NamedTuple):
@@ -25,10 +29,10 @@ class SetName(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One system on one part of a test set; rates are shares, means over the seeds."""
+    """One system on one part of a test set; rates are shares, means over the trained models."""
 
-    seed_rates: tuple[float, ...]
-    deviation: float | None  # standard deviation over the seeds; None with one seed
+    seed_rates: tuple[float, ...]  # model by model, in the order of the system's folders
+    deviation: float | None  # standard deviation over the models; None with one
     interval: Interval
     substitutions: float
     deletions: float
@@ -38,7 +42,13 @@ class Result(NamedTuple):
     empty_share: float
     failures: dict[str, float]  # share of utterances that show it, by failure mode
     difference: Difference | None  # from the baseline; None for the baseline itself
-    seed_differences: tuple[float, ...]  # seed by seed; empty when the seeds do not pair
+    seed_differences: tuple[float, ...]  # model by model; empty when the models do not pair
+    covers: Mapping[str, int] = MappingProxyType(
+        {}
+    )  # level of chance of the difference -> draws, see `levels`
+    held: tuple[str, ...] = ()  # levels of which there is one value
+    components: tuple[Component, ...] = ()  # of the difference's variance
+    freedom: float | None = None  # of what models add to it
 
 
 class Part(NamedTuple):
@@ -72,3 +82,4 @@ class Comparison(NamedTuple):
     samples: int
     seed: int
     caveats: tuple[str, ...] = ()  # sentences
+    labels: tuple[tuple[Mapping[str, str], ...], ...] = ()  # of each system's models, see `levels`

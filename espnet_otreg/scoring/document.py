@@ -8,6 +8,7 @@ from typing import Any
 from espnet_otreg.commands import shown
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, writing
+from espnet_otreg.scoring.chance import READING, covered, result_json, variance_table
 from espnet_otreg.scoring.comparison import Comparison, Part
 from espnet_otreg.scoring.matrix import Matrix, matrix_json, matrix_section
 from espnet_otreg.scoring.provenance import (
@@ -34,10 +35,11 @@ README_BEGIN = "<!-- results:begin -->"
 README_END = "<!-- results:end -->"
 
 _READING = """\
-How to read this. Intervals and p come from a bootstrap over speakers ({samples} draws, seed
-{seed}), paired with the baseline; with several training seeds the errors of an utterance are
-averaged over the seeds first. So they speak of new speakers; how much training itself varies is
-the standard deviation after ±, and is unknown where one seed was trained. They are for one
+How to read this. Intervals and p are paired with the baseline, and speak of what the caption says
+they are over: speakers by a bootstrap ({samples} draws, seed {seed}), trained models by the
+variance between them, as `espnet_otreg/scoring/significance.py` explains. What is held at one could
+have been another one, and then the difference might be another one: "better" and "worse" are said
+only where nothing is held at one, else "lower" and "higher" for what is. They are for one
 comparison each, not corrected for the number of comparisons in the table. "Not distinguishable"
 means that the interval includes 0, not that the systems are equal."""
 
@@ -46,7 +48,8 @@ In % of the utterances; one can fail in several ways. Empty: nothing written tho
 spoken. Repetition: a word or a phrase, or characters inside a word, in a loop that the reference
 does not have. Wrong script: most letters are in a script of neither language nor reference. Runaway
 length: more than twice as long as the reference and five words (without spaces: ten characters)
-more. The exact limits are in `espnet_otreg/scoring/failures.py`."""
+more. Unrelated: something else was written, which has no word in common with what was said.
+The exact limits are in `espnet_otreg/scoring/failures.py`."""
 _SPEED = """\
 Seconds of decoding per second of audio, loading of the model excluded; seconds are those of one
 process, added up over the processes, so that several processes take less than that by the clock."""
@@ -65,6 +68,7 @@ def results_document(
         "# Results",
         summary(comparison),
         reading,
+        *_variance(comparison),
         "" if matrix is None else matrix_section(matrix),
         "## What the errors are",
         "In % of the reference words (characters where the metric is CER); `sentence` is the share "
@@ -92,9 +96,9 @@ def summary(comparison: Comparison) -> str:
     """Write the main table with what is needed to read it: also what a README shows."""
     domains = ", ".join(f"{tested.domain} is {tested.name}" for tested in comparison.sets)
     seeds = sorted({len(system.folders) for system in comparison.systems})
-    trained = f"{' or '.join(map(str, seeds))} training seeds, mean ± standard deviation; "
+    trained = f"{' or '.join(map(str, seeds))} trained models, mean ± standard deviation; "
     if seeds == [1]:
-        trained = "one training seed, so how much training itself varies is unknown; "
+        trained = "one trained model, so how much training itself varies is unknown; "
     if all(system.external for system in comparison.systems):
         trained = ""
     metrics = {tested.parts[TOTAL].metric for tested in comparison.sets}
@@ -112,8 +116,8 @@ def summary(comparison: Comparison) -> str:
     unit = "characters" if metrics == {"CER"} else "words"
     caption = (
         f"Error rate in % of the {unit}, lower is better; normaliser `{comparison.normaliser}`; "
-        f"{trained}{domains}{note}. In brackets: 95 % interval of the difference over speakers, "
-        "paired."
+        f"{trained}{domains}{note}. In brackets: 95 % interval of the difference, paired, over "
+        f"{covered(comparison)}."
     )
     said = "\n".join(verdicts(comparison))
     return "\n\n".join([markdown(main_table(comparison)), caption, said, *comparison.caveats])
@@ -132,11 +136,15 @@ def results_json(
             "name": system.name,
             "external": system.external,
             "seeds": [
-                {"folder": str(folder), "run": read_training_run(folder)._asdict()}
-                for folder in system.folders
+                {
+                    "folder": str(folder),
+                    "run": read_training_run(folder)._asdict(),
+                    "labels": dict(labels),
+                }
+                for folder, labels in zip(system.folders, rows, strict=True)
             ],
         }
-        for system in comparison.systems
+        for system, rows in zip(comparison.systems, comparison.labels, strict=True)
     ]
     content: dict[str, Any] = {
         "made": {**made._asdict(), "commands": list(commands), "device": device},
@@ -144,6 +152,7 @@ def results_json(
         "decode_tag": comparison.decode_tag,
         "bootstrap": {
             "resampled": "speakers",
+            "covers": covered(comparison),
             "samples": comparison.samples,
             "seed": comparison.seed,
             "confidence": CONFIDENCE,
@@ -156,6 +165,12 @@ def results_json(
     if matrix is not None:
         content["matrix"] = matrix_json(matrix)
     return nan_to_null(content)
+
+
+def _variance(comparison: Comparison) -> list[str]:
+    table = variance_table(comparison)
+    title = "## Where the variance of differences comes from"
+    return [] if table is None else [title, READING, markdown(table)]
 
 
 def _speed(comparison: Comparison) -> list[str]:
@@ -266,5 +281,6 @@ def _part_json(comparison: Comparison, part: Part) -> dict[str, Any]:
                 "p": difference.p,
                 "verdict": difference.verdict,
             },
+            **result_json(part, result),
         }
     return {**part._asdict(), "results": results}

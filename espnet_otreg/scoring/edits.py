@@ -45,6 +45,71 @@ def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     return Counts(length, done["equal"], done["replace"], done["delete"], done["insert"])
 
 
+LONGEST_COMPOUND = 4  # words that it may be parted into
+
+
+def count_edits_of_compounds(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
+    """Align two lists of words; a compound that is parted otherwise is no error, on either side.
+
+    The reference keeps its number of words, so that systems stay comparable: all words of a
+    compound count as hits.
+
+    >>> count_edits_of_compounds("the white paper".split(), "a whitepaper".split())
+    Counts(reference=3, hits=2, substitutions=1, deletions=0, insertions=0)
+    """
+    joined, heard = _joined(tuple(reference), tuple(hypothesis))
+    counts = count_edits(joined, heard)
+    return counts._replace(
+        reference=len(reference), hits=counts.hits + len(reference) - len(joined)
+    )
+
+
+def _joined(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Write as one word, on both sides, what differs in its spaces alone."""
+    sides: tuple[list[str], list[str]] = ([], [])
+    differing: tuple[list[str], list[str]] = ([], [])
+    for run in Levenshtein.opcodes(reference, hypothesis):
+        wanted = reference[run.src_start : run.src_end]
+        got = hypothesis[run.dest_start : run.dest_end]
+        if run.tag != "equal":
+            differing[0].extend(wanted)
+            differing[1].extend(got)
+            continue
+        for side, part in zip(sides, _agreeing(*differing), strict=True):
+            side.extend(part)
+        differing = ([], [])
+        sides[0].extend(wanted)
+        sides[1].extend(got)
+    for side, part in zip(sides, _agreeing(*differing), strict=True):
+        side.extend(part)
+    return sides
+
+
+def _agreeing(wanted: list[str], got: list[str]) -> tuple[list[str], list[str]]:
+    """Join the longest compound of two stretches, and so on before and after it."""
+    spans = _compounds(got)
+    common = [
+        (len(text), here, spans[text])
+        for text, here in _compounds(wanted).items()
+        if text in spans and (here[1] - here[0]) * (spans[text][1] - spans[text][0]) > 1
+    ]
+    if not common:
+        return wanted, got
+    _, (i, j), (k, n) = max(common)
+    before, after = _agreeing(wanted[:i], got[:k]), _agreeing(wanted[j:], got[n:])
+    whole = "".join(wanted[i:j])
+    return [*before[0], whole, *after[0]], [*before[1], whole, *after[1]]
+
+
+def _compounds(words: list[str]) -> dict[str, tuple[int, int]]:
+    """Map what up to four words in a row spell to where they are."""
+    found: dict[str, tuple[int, int]] = {}
+    for start in range(len(words)):
+        for end in range(start + 1, min(start + LONGEST_COMPOUND, len(words)) + 1):
+            found.setdefault("".join(words[start:end]), (start, end))
+    return found
+
+
 EQUAL, SUBSTITUTED, DELETED, INSERTED = "=", "s", "d", "i"
 _KINDS = {"equal": EQUAL, "substitute": SUBSTITUTED, "delete": DELETED, "insert": INSERTED}
 

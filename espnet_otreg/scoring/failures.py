@@ -12,6 +12,9 @@ Each is judged on one utterance, from normalised texts, by thresholds that are f
   reference alone.
 - runaway length: more than twice as long as the reference and then five words more; in languages
   without spaces ten characters more.
+- unrelated: something else was written, however fluently: of a reference of three words or more not
+  one is there. In languages without spaces it is of six characters or more, and no two that follow
+  each other are there. Models that answer without having heard do this; they fail in no other way.
 
 One hypothesis can show several modes. One that equals its reference shows none.
 """
@@ -24,15 +27,19 @@ from itertools import groupby
 
 from espnet_otreg.languages import LANGUAGES, find_language, has_spaces
 
-MODES = EMPTY, REPETITION, WRONG_SCRIPT, RUNAWAY = (
+MODES = EMPTY, REPETITION, WRONG_SCRIPT, RUNAWAY, UNRELATED = (
     "empty",
     "repetition",
     "wrong script",
     "runaway length",
+    "unrelated",
 )
 
 LONGEST_WORD_LOOP, LONGEST_CHARACTER_LOOP = 8, 20  # units in one turn
 RUNAWAY_RATIO, RUNAWAY_WORDS, RUNAWAY_CHARACTERS = 2, 5, 10
+
+UNRELATED_WORDS, UNRELATED_CHARACTERS = 3, 6  # of the reference: fewer are missed by chance
+WARN_OF_UNRELATED = 0.05  # share of a test set
 
 _SCRIPTS = frozenset().union(*(language.scripts for language in LANGUAGES.values()))
 
@@ -50,8 +57,30 @@ def failure_modes(reference: str, hypothesis: str, language: str) -> tuple[str, 
         (REPETITION, _repeats(reference, hypothesis)),
         (WRONG_SCRIPT, _in_wrong_script(reference, hypothesis, language)),
         (RUNAWAY, _runs_away(reference, hypothesis, spaces)),
+        (UNRELATED, _is_unrelated(reference, hypothesis, spaces)),
     )
     return tuple(mode for mode, present in found if present)
+
+
+def warning_of_unrelated(who: str, share: float) -> str | None:
+    """Say that a system answers past the audio, where more than a few of its answers do."""
+    if share <= WARN_OF_UNRELATED:
+        return None
+    return (
+        f"{who}: {100 * share:.1f} % of the answers are fluent and unrelated to the audio: they "
+        "have no word in common with what was said. So answers a model that does not listen: look "
+        "whether its encoder's output reaches the decoder, before its error rate."
+    )
+
+
+def _is_unrelated(reference: str, hypothesis: str, spaces: bool) -> bool:
+    if not any(map(str.isalpha, hypothesis)):  # digits, where the reference has words
+        return False
+    if spaces:
+        said = reference.split()
+        return len(said) >= UNRELATED_WORDS and set(said).isdisjoint(hypothesis.split())
+    pairs = {reference[i : i + 2] for i in range(len(reference) - 1)}
+    return len(reference) >= UNRELATED_CHARACTERS and not any(pair in hypothesis for pair in pairs)
 
 
 def _runs_away(reference: str, hypothesis: str, spaces: bool) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_lines, read_table
+from espnet_otreg.scoring.normalise import basic
 
 WITH_FIELDS = (".tsv", ".csv", ".jsonl", ".json")  # ends of names; other files hold words alone
 # The first that is there counts.
@@ -21,6 +22,7 @@ PATH_COLUMNS = ID_COLUMNS[4:]  # the utterance is the file's name without folder
 # One alone may be there, but for `text` beside `pred_text`.
 TEXT_COLUMNS = ("pred_text", "hypothesis", "hyp", "prediction", "transcription", "text")
 _OUTPUTS = re.compile("pred|hyp", re.IGNORECASE)  # in the name of a field that holds what was heard
+_NUMBERED = re.compile(r"sample_\d+")
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".sph")
 
 
@@ -55,6 +57,33 @@ def read_hypotheses(path: Path, text_field: str | None = None) -> dict[str, str]
     if not found:
         header = "" if ending.startswith(".json") else ", below a header line"
         raise UserError(f"{path} holds no hypothesis; it should have one per line{header}")
+    return found
+
+
+def name_by_text(
+    path: Path, hypotheses: Mapping[str, str], references: Mapping[str, str]
+) -> dict[str, str]:
+    """Give numbered hypotheses the names of the utterances whose text stands beside them.
+
+    Prediction manifests of the Open ASR leaderboard call recordings `sample_0`, `sample_1`, ... and
+    have the reference as `text`. Utterances of one text are taken in order: which of them has
+    which hypothesis changes no rate. Hypotheses that have names are returned as they are.
+    """
+    numbered = path.suffix.lower() == ".jsonl" and all(map(_NUMBERED.fullmatch, hypotheses))
+    if not numbered or any(name in references for name in hypotheses):
+        return dict(hypotheses)
+    waiting: dict[str, list[str]] = {}
+    for name, text in references.items():
+        waiting.setdefault(basic(text, ""), []).append(name)
+    found = {}
+    for number, row in _json_rows(path):
+        own = waiting.get(basic(str(row.get("text", "")), ""))
+        if not own:
+            raise UserError(
+                f"{path}:{number}: its recordings have numbers for names, and its text, "
+                f"{str(row.get('text'))[:60]!r}, is no reference that is left: is it another set?"
+            )
+        found[own.pop(0)] = hypotheses[_name(path, number, row)]
     return found
 
 

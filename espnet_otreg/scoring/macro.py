@@ -18,6 +18,7 @@ from espnet_otreg.scoring.significance import (
     Array,
     Difference,
     Interval,
+    Resampled,
     Spread,
     difference,
     drawn_sums,
@@ -33,6 +34,7 @@ class MacroDraws(NamedTuple):
     rates: Array  # (languages, systems), as observed
     draws: Array  # (samples, languages, systems), as wide as they should be
     spreads: list[Spread | None]  # by language; None with too few speakers
+    speakers: int
 
 
 def resample_macro(
@@ -71,26 +73,35 @@ def resample_macro(
     spreads = [spread_of(np.ones(np.count_nonzero(column))) for column in said.T]
     widening = np.array([1.0 if spread is None else spread.narrowness for spread in spreads])
     widened = rates + widening[:, None] * (draws - rates)
-    return MacroDraws(rates, np.maximum(widened, 0), spreads)
+    return MacroDraws(rates, np.maximum(widened, 0), spreads, len(names))
 
 
 def macro_interval(
     resampled: MacroDraws, system: int = 0, confidence: float = CONFIDENCE
 ) -> Interval:
     """Say where one system's mean over languages lies."""
-    draws = resampled.draws[:, :, system]
-    value = float(resampled.rates[:, system].mean())
-    return interval(value, draws.mean(axis=1), _spread(draws, resampled.spreads), confidence)
+    found = over_languages(resampled, [system])
+    return interval(float(found.rates[0]), found.draws[:, 0], found.spread, confidence)
 
 
 def macro_difference(
     resampled: MacroDraws, system: int, baseline: int = 0, confidence: float = CONFIDENCE
 ) -> Difference:
     """Compare a system's mean over languages with the baseline's, draw by draw."""
-    pair = resampled.draws[:, :, [system, baseline]]
-    spread = _spread(pair[:, :, 0] - pair[:, :, 1], resampled.spreads)
-    rates = resampled.rates[:, [system, baseline]].mean(axis=0)
-    return difference(rates, pair.mean(axis=1), spread, confidence)
+    found = over_languages(resampled, [system, baseline])
+    return difference(found.rates, found.draws, found.spread, confidence)
+
+
+def over_languages(resampled: MacroDraws, systems: Sequence[int]) -> Resampled:
+    """Average over languages: a system's rates, or those of one and of its baseline."""
+    draws = resampled.draws[:, :, list(systems)]
+    figure = draws[:, :, 0] - draws[:, :, 1] if len(systems) > 1 else draws[:, :, 0]
+    return Resampled(
+        rates=resampled.rates[:, list(systems)].mean(axis=0),
+        draws=draws.mean(axis=1),
+        speakers=resampled.speakers,
+        spread=_spread(figure, resampled.spreads),
+    )
 
 
 def _spread(draws: Array, spreads: Sequence[Spread | None]) -> Spread | None:

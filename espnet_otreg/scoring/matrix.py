@@ -18,9 +18,10 @@ MICRO = "micro"
 IN_DOMAIN = "†"
 
 _READING = """\
-Error rate in % with its 95 % interval over speakers; with several training seeds the mean ±
-standard deviation. micro: errors over words (characters where the metric is CER), all languages
-pooled; macro: mean over languages. † trained on this corpus."""
+Error rate in % with its 95 % interval, over speakers and what else a system was trained several
+times with; of several trained models the mean ± standard deviation. micro: errors over words
+(characters where the metric is CER), all languages pooled; macro: mean over languages. † trained
+on this corpus."""
 
 
 class Matrix(NamedTuple):

@@ -1,37 +1,22 @@
 """Compare scored experiments: systems x test sets x languages, all on the same draws of speakers.
 
-A system is one experiment, or several that differ by the training seed only. The first system
-is the baseline.
+A system is one experiment, or several that differ by what chance decides only, see `levels`. The
+first system is the baseline.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from espnet_otreg.errors import UserError
-from espnet_otreg.scoring.comparison import (
-    Comparison,
-    Part,
-    Result,
-    SetName,
-    System,
-    TestedSet,
-)
-from espnet_otreg.scoring.failures import MODES
-from espnet_otreg.scoring.macro import macro_difference, macro_interval, resample_macro
+from espnet_otreg.scoring.comparison import Comparison, SetName, System, TestedSet
+from espnet_otreg.scoring.failures import UNRELATED, warning_of_unrelated
+from espnet_otreg.scoring.levels import Labels, labels_of
+from espnet_otreg.scoring.parts import Parts, Replicates
 from espnet_otreg.scoring.score_file import Scored, load_score
-from espnet_otreg.scoring.significance import (
-    SAMPLES,
-    Difference,
-    Interval,
-    paired_difference,
-    rate_interval,
-    resample_speakers,
-)
+from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.timing import read_timing
-from espnet_otreg.scoring.wer import AUTO, TOTAL, Counts, Utterance, metric_of
+from espnet_otreg.scoring.wer import AUTO, TOTAL
 
 SCORE_FILE = "score.json"
 
@@ -69,7 +54,8 @@ def parse_external(given: Sequence[str]) -> tuple[System, ...]:
 
 def decoding_folder(system: System, folder: Path, decode_tag: str, test_set: str) -> Path:
     """Name the folder with a system's results on a test set."""
-    return folder / test_set if system.external else folder / decode_tag / test_set
+    tag = dict(zip(system.folders, system.tags, strict=False)).get(folder, decode_tag)
+    return folder / test_set if system.external else folder / tag / test_set
 
 
 def compare(
@@ -80,14 +66,19 @@ def compare(
     metric: str = AUTO,
     samples: int = SAMPLES,
     seed: int = 0,
+    labels: Sequence[Sequence[Labels]] | None = None,
 ) -> Comparison:
-    """Collect the scores of all systems on all test sets and judge them against the first."""
+    """Collect the scores of all systems on all test sets and judge them against the first.
+
+    `labels` say what each system's models are draws of; by default, what their folders tell.
+    """
     repeated = sorted({s.name for s in sets if [t.name for t in sets].count(s.name) > 1})
     if repeated:
         raise UserError(f"a test set can be in one domain only: {', '.join(repeated)}")
     if len({system.name for system in systems}) < len(systems):
         names = ", ".join(system.name for system in systems)
         raise UserError(f"two systems have one name among {names}; rename one")
+    found = labels_of(systems) if labels is None else labels
     normalisers: dict[str, Path] = {}
     tested = []
     cautions: list[str] = []
@@ -102,11 +93,13 @@ def compare(
         _check_one_normaliser(normalisers)
         _check_same_references(flat)
         timings = tuple(tuple(filter(None, map(read_timing, group))) for group in places)
-        parts = _Parts(scores, metric, samples, seed)
+        replicates = Replicates.of([system.name for system in systems], found)
+        parts = Parts(scores, metric, replicates, samples, seed)
         cautions += caveats(name, systems, scores)
         tested.append(TestedSet(name, domain, parts.all(), parts.macro(), timings))
     facts = (next(iter(normalisers)), decode_tag, samples, seed)
-    return Comparison(tuple(systems), tuple(tested), *facts, tuple(cautions))
+    told = tuple(map(tuple, found))
+    return Comparison(tuple(systems), tuple(tested), *facts, tuple(cautions), told)
 
 
 def _check_one_normaliser(normalisers: Mapping[str, Path]) -> None:
@@ -133,128 +126,6 @@ def _check_same_references(scores: Sequence[Scored]) -> None:
             )
 
 
-class _Parts:
-    """The parts of one test set."""
-
-    def __init__(
-        self, scores: Sequence[Sequence[Scored]], metric: str, samples: int, seed: int
-    ) -> None:
-        self.scores = scores  # by system, by training seed
-        self.metric = metric
-        self.draws = {"samples": samples, "seed": seed}
-        self.utterances: list[Utterance] = scores[0][0].utterances
-        self.languages = np.array([u.language for u in self.utterances])
-        self.speakers = np.array([u.speaker for u in self.utterances])
-        self.references = np.array([u.primary(metric).reference for u in self.utterances])
-        # (systems, utterances), means over the seeds
-        self.errors: NDArray[np.float64] = np.array(
-            [
-                np.mean([[u.primary(metric).errors for u in s.utterances] for s in group], axis=0)
-                for group in scores
-            ]
-        )
-
-    def all(self) -> dict[str, Part]:
-        """Every language, and the total."""
-        return {language: self._part(language) for language in self.scores[0][0].summaries}
-
-    def macro(self) -> Part | None:
-        """The means over languages; nothing where they would repeat the single language."""
-        summaries = self.scores[0][0].summaries
-        languages = [n for n, part in summaries.items() if n != TOTAL and part.primary.reference]
-        if len(languages) < 2:
-            return None
-        resampled = resample_macro(
-            self.errors, self.references, list(self.speakers), list(self.languages), **self.draws
-        )
-        results = [
-            self._result(
-                languages,
-                index,
-                macro_interval(resampled, index),
-                macro_difference(resampled, index) if index else None,
-            )
-            for index in range(len(self.scores))
-        ]
-        return self._sized(TOTAL, len(set(self.speakers)), results)
-
-    def _part(self, language: str) -> Part:
-        chosen = np.flatnonzero(
-            np.ones(len(self.languages), bool) if language == TOTAL else self.languages == language
-        )
-        resampled = resample_speakers(
-            self.errors[:, chosen],
-            self.references[chosen],
-            list(self.speakers[chosen]),
-            **self.draws,
-        )
-        results = [
-            self._result(
-                [language],
-                index,
-                rate_interval(resampled, index),
-                paired_difference(resampled, index) if index else None,
-            )
-            for index in range(len(self.scores))
-        ]
-        return self._sized(language, resampled.speakers, results)
-
-    def _sized(self, language: str, speakers: int, results: Sequence[Result]) -> Part:
-        summary = self.scores[0][0].summaries[language]
-        languages = [name for name in self.scores[0][0].summaries if name != TOTAL]
-        return Part(
-            metric=metric_of(languages if language == TOTAL else [language], self.metric),
-            utterances=summary.utterances,
-            speakers=speakers,
-            words=summary.words.reference,
-            empty_references=summary.empty_references,
-            results=tuple(results),
-        )
-
-    def _result(
-        self,
-        languages: Sequence[str],
-        index: int,
-        interval: Interval,
-        difference: Difference | None,
-    ) -> Result:
-        """Average over the training seeds, and over languages where several are given."""
-        seeds = [[scored.summaries[name] for name in languages] for scored in self.scores[index]]
-        first = [[scored.summaries[name] for name in languages] for scored in self.scores[0]]
-        rates, baseline = (
-            [_mean(_rate(s.primary) for s in one) for one in x] for x in (seeds, first)
-        )
-        flat = [summary for one in seeds for summary in one]
-        return Result(
-            seed_rates=tuple(rates),
-            deviation=float(np.std(rates, ddof=1)) if len(rates) > 1 else None,
-            interval=interval,
-            substitutions=_mean(_share(s.primary, "substitutions") for s in flat),
-            deletions=_mean(_share(s.primary, "deletions") for s in flat),
-            insertions=_mean(_share(s.primary, "insertions") for s in flat),
-            cer=_mean(_rate(s.characters) for s in flat),
-            sentence_error_rate=_mean(s.sentence_error_rate for s in flat),
-            empty_share=_mean(s.empty_share for s in flat),
-            failures={mode: _mean(s.failures[mode] / s.utterances for s in flat) for mode in MODES},
-            difference=difference,
-            seed_differences=tuple(a - b for a, b in zip(rates, baseline, strict=True))
-            if difference is not None and len(rates) == len(baseline)
-            else (),
-        )
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
-
-
-def _rate(counts: Counts) -> float:
-    return float("nan") if counts.rate is None else counts.rate
-
-
-def _share(counts: Counts, field: str) -> float:
-    return getattr(counts, field) / counts.reference if counts.reference else float("nan")
-
-
 def caveats(
     test_set: str, systems: Sequence[System], scores: Sequence[Sequence[Scored]]
 ) -> Iterator[str]:
@@ -273,6 +144,10 @@ def caveats(
                     f"{scored.ignored:,} hypotheses of {who} for {test_set} have no reference and "
                     "were left out."
                 )
+        shares = [s.summaries[TOTAL].failures[UNRELATED] / len(s.utterances) for s in group]
+        warning = warning_of_unrelated(f"{system.name} on {test_set}", statistics.fmean(shares))
+        if warning is not None:
+            yield warning
     first = scores[0][0]
     total = first.summaries[TOTAL]
     if total.speakers == total.utterances > 1:

@@ -10,6 +10,14 @@ is wider than the normal curve (expanded percentile interval, Hesterberg 2015, a
 p inverts that interval. With many speakers both are the plain percentile bootstrap. Where some say
 much more than others, the few that weigh most count: `spread_of` says how many speakers of one
 weight they are worth. Without that, 50 speakers of uneven length held the truth in 92 % of trials.
+
+Where models were trained several times over, `Models` says what that adds to a figure's variance,
+and the interval is the speakers' and the models' squared and added (MOVER, Zou and Donner 2008): on
+each side the root of the speakers' reach squared plus t² times the models' variance. Chance in how
+a speaker fares with a model is in both, and has to be in once: f^-1.5 of it is taken from the
+speakers' part and the rest from the models', f being their degrees of freedom; with two models all
+from the speakers', whose number is larger. That share is chosen by simulation: `python
+benchmarks/levels.py`, table in docs/SCORING.md. No interval is narrower than the speakers' alone.
 """
 
 import math
@@ -39,6 +47,14 @@ class Interval(NamedTuple):
     high: float
 
 
+class Models(NamedTuple):
+    """What trained models add to a figure's variance, beside speakers."""
+
+    variance: float  # of the mean over models
+    freedom: float  # degrees of freedom of that estimate
+    chance: float  # part of it that is chance in how speakers fare with a model
+
+
 class Difference(NamedTuple):
     """A system minus the baseline: negative is better."""
 
@@ -46,6 +62,13 @@ class Difference(NamedTuple):
     relative: Interval  # as a share of the baseline's rate
     p: float  # two-sided; nan with fewer than FEWEST_SPEAKERS
     confidence: float  # of both intervals
+    held: tuple[str, ...] = ()  # what could have been another one, such as a common checkpoint
+
+    @property
+    def told_apart(self) -> bool:
+        """Tell whether interval and p both exclude 0; with few draws they can part by a hair."""
+        excludes_zero = self.absolute.low > 0 or self.absolute.high < 0
+        return excludes_zero and self.p < 1 - self.confidence
 
     @property
     def verdict(self) -> str:
@@ -55,11 +78,11 @@ class Difference(NamedTuple):
             return "no interval"
         if interval.value == interval.low == interval.high == 0:
             return "identical"
-        # Both are asked for: with few speakers or draws they can part by a hair.
-        excludes_zero = interval.low > 0 or interval.high < 0
-        if not excludes_zero or self.p >= 1 - self.confidence:
+        if not self.told_apart:
             return "not distinguishable"
-        return "better" if interval.value < 0 else "worse"
+        if not self.held:
+            return "better" if interval.value < 0 else "worse"
+        return f"{'lower' if interval.value < 0 else 'higher'} for this {listed(self.held)}"
 
 
 class Spread(NamedTuple):
@@ -125,9 +148,16 @@ def paired_difference(
 
 
 def difference(
-    rates: Array, draws: Array, spread: Spread | None, confidence: float = CONFIDENCE
+    rates: Array,
+    draws: Array,
+    spread: Spread | None,
+    confidence: float = CONFIDENCE,
+    models: tuple[Models | None, Models | None] = (None, None),
 ) -> Difference:
-    """Compare a system with the baseline; both arrays hold the system and then the baseline."""
+    """Compare a system with the baseline; both arrays hold the system and then the baseline.
+
+    `models` are what training adds to the absolute and to the relative difference.
+    """
     (rate, base), bases = rates, draws[:, 1]
     # Counts averaged over seeds are not whole numbers: rounding keeps equal systems equal.
     value, values = round(float(rate - base), 12), np.round(draws[:, 0] - bases, 12)
@@ -135,15 +165,19 @@ def difference(
         shares = np.where(bases > 0, values / bases, np.nan)
     share = value / float(base) if base > 0 else math.nan
     return Difference(
-        absolute=interval(value, values, spread, confidence),
-        relative=interval(share, shares, spread, confidence),
-        p=_two_sided_p(values, spread),
+        absolute=interval(value, values, spread, confidence, models[0]),
+        relative=interval(share, shares, spread, confidence, models[1]),
+        p=_two_sided_p(value, values, spread, models[0]),
         confidence=confidence,
     )
 
 
 def interval(
-    value: float, draws: Array, spread: Spread | None, confidence: float = CONFIDENCE
+    value: float,
+    draws: Array,
+    spread: Spread | None,
+    confidence: float = CONFIDENCE,
+    models: Models | None = None,
 ) -> Interval:
     """Widen the percentiles of the draws for few speakers; none where `spread` is unknown."""
     draws = draws[~np.isnan(draws)]  # a draw without any reference word says nothing
@@ -154,7 +188,27 @@ def interval(
     quantile = float(stdtrit(spread.freedom, (1 - confidence) / 2))
     tail = NormalDist().cdf(spread.narrowness * quantile)
     low, high = np.quantile(draws, [tail, 1 - tail])
+    if models is not None:
+        variance = speakers_variance(draws, spread)
+        reach = float(stdtrit(models.freedom, (1 - confidence) / 2)) ** 2
+        low = value - _squared_and_added(value - low, variance, models, reach)
+        high = value + _squared_and_added(high - value, variance, models, reach)
     return Interval(value, float(low), float(high))
+
+
+def speakers_variance(draws: Array, spread: Spread) -> float:
+    """Return the variance of a figure by drawing other speakers, chance with models included."""
+    return float(draws.var()) * spread.narrowness**2
+
+
+def _squared_and_added(alone: float, variance: float, models: Models, reach: float) -> float:
+    """Return how far an interval reaches on one side, from how far speakers alone do."""
+    chance = min(models.chance, variance)
+    theirs = chance * models.freedom**-1.5  # of the speakers' part
+    share = 1 - theirs / variance if variance > 0 else 1.0
+    added = reach * max(0.0, models.variance - (chance - theirs))
+    alone = max(0.0, alone)
+    return max(alone, math.sqrt(alone**2 * share + added))
 
 
 def spread_of(words: Array) -> Spread | None:
@@ -190,7 +244,14 @@ def rates_of(sums: Array) -> Array:
         return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], np.nan)
 
 
-def _two_sided_p(differences: Array, spread: Spread | None) -> float:
+def listed(names: Sequence[str]) -> str:
+    """Join words as English does."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _two_sided_p(
+    value: float, differences: Array, spread: Spread | None, models: Models | None
+) -> float:
     differences = differences[~np.isnan(differences)]
     if spread is None or not len(differences):
         return math.nan
@@ -203,4 +264,18 @@ def _two_sided_p(differences: Array, spread: Spread | None) -> float:
     if tail >= 0.5:
         return 1.0
     quantile = NormalDist().inv_cdf(tail) / spread.narrowness
-    return float(2 * stdtr(spread.freedom, quantile))
+    p = float(2 * stdtr(spread.freedom, quantile))
+    return p if models is None else max(p, _p_with_models(value, differences, spread, models))
+
+
+def _p_with_models(value: float, draws: Array, spread: Spread, models: Models) -> float:
+    """Find by halving the level at which the interval's end is 0."""
+    low, high = 1e-6, 1.0
+    for _ in range(14):
+        middle = math.sqrt(low * high)
+        found = interval(value, draws, spread, 1 - middle, models)
+        if found.low <= 0 <= found.high:
+            low = middle
+        else:
+            high = middle
+    return high

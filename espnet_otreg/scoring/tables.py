@@ -86,7 +86,7 @@ def detail_table(comparison: Comparison) -> Table:
 def difference_table(comparison: Comparison) -> Table:
     """Each system minus the baseline."""
     header = ["test set", "language", "system", "points", "95 % interval", "relative %"]
-    header += ["95 % interval", "p", "seeds better", "speakers"]
+    header += ["95 % interval", "p", "runs lower", "speakers"]
     rows = []
     for tested, language, part in _all_parts(comparison):
         for system, result in zip(comparison.systems, part.results, strict=True):
@@ -95,7 +95,7 @@ def difference_table(comparison: Comparison) -> Table:
             cells = [tested.name, language, system.name]
             for interval in (result.difference.absolute, result.difference.relative):
                 cells += [percent(interval.value, "+"), bounds(interval, "+")]
-            cells += [p_value(result.difference.p), _seeds_better(result), f"{part.speakers:,}"]
+            cells += [p_value(result.difference.p), _runs_lower(result), f"{part.speakers:,}"]
             rows.append(cells)
     return Table(header, rows, text_columns=3)
 
@@ -168,7 +168,7 @@ def p_value(p: float) -> str:
 
 
 def mean_and_deviation(result: Result) -> str:
-    """Write the mean over seeds, and how far they scatter when there are several."""
+    """Write the mean over trained models, and how far they scatter where there are several."""
     text = percent(result.interval.value)
     if result.deviation is None or text == NOTHING:
         return text
@@ -185,17 +185,17 @@ def _verdict(part: Part, result: Result) -> str:
     text += f" {bounds(difference.absolute, '+')} points"
     text += f" ({percent(difference.relative.value, '+')} % relative, p {p_value(difference.p)}"
     if len(result.seed_differences) > 1:
-        text += f", better in {_seeds_better(result)} seeds"
+        text += f", lower in {_runs_lower(result)} runs"
     if part.speakers < FEW_SPEAKERS:
         text += f"; only {part.speakers} speakers, read with care"
     return text + ")"
 
 
-def _seeds_better(result: Result) -> str:
+def _runs_lower(result: Result) -> str:
     if not result.seed_differences or math.isnan(result.interval.value):
         return NOTHING
-    better = sum(difference < 0 for difference in result.seed_differences)
-    return f"{better} of {len(result.seed_differences)}"
+    lower = sum(difference < 0 for difference in result.seed_differences)
+    return f"{lower} of {len(result.seed_differences)}"
 
 
 def bounds(interval: Interval, sign: str = "") -> str:

@@ -12,9 +12,9 @@ import numpy as np
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import has_spaces
-from espnet_otreg.scoring.edits import Counts, count_edits
+from espnet_otreg.scoring.edits import Counts, count_edits, count_edits_of_compounds
 from espnet_otreg.scoring.failures import MODES, failure_modes
-from espnet_otreg.scoring.normalise import get_normaliser
+from espnet_otreg.scoring.normalise import JOINS_COMPOUNDS, KNOW_ENGLISH, get_normaliser
 
 TOTAL = "total"
 UNKNOWN_LANGUAGE = "und"
@@ -72,9 +72,10 @@ class Summary(NamedTuple):
         return self.empty_hypotheses / self.utterances
 
 
-def count_errors(reference: str, hypothesis: str) -> Counts:
-    """Align two normalised texts by words."""
-    return count_edits(reference.split(), hypothesis.split())
+def count_errors(reference: str, hypothesis: str, *, compounds: bool = False) -> Counts:
+    """Align two normalised texts by words; with `compounds`, parting one otherwise is no error."""
+    count = count_edits_of_compounds if compounds else count_edits
+    return count(reference.split(), hypothesis.split())
 
 
 def count_character_errors(reference: str, hypothesis: str, language: str) -> Counts:
@@ -101,9 +102,9 @@ def score(
         if table is not None:
             _check_same_names(what, references, table, extra_allowed=True)
             _check_one_word(what, {name: table[name] for name in references})
-    if normaliser == "whisper_english" and languages is None:
+    if normaliser in KNOW_ENGLISH and languages is None:
         raise UserError(
-            "whisper_english must know which utterances are English: give utt2lang or --languages"
+            f"{normaliser} must know which utterances are English: give utt2lang or --languages"
         )
     normalise = get_normaliser(normaliser)
     scored = []
@@ -116,7 +117,7 @@ def score(
                 name,
                 speakers[name] if speakers is not None else name,
                 language,
-                count_errors(reference, hypothesis),
+                count_errors(reference, hypothesis, compounds=normaliser in JOINS_COMPOUNDS),
                 count_character_errors(reference, hypothesis, language),
                 reference,
                 hypothesis,

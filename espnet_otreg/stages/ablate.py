@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ PROGRAM = "python -m espnet_otreg.stages.ablate"
 STDERR = 2  # where the recipe's own output goes, so that stdout is the table alone
 
 # a page and a pack of every variant would be made in vain
-_TABLES_ALONE = ("--report", "false", "--skip_packing", "true", "--skip_upload", "true")
+TABLES_ALONE = ("--report", "false", "--skip_packing", "true", "--skip_upload", "true")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -91,8 +91,8 @@ def _ablate(args: argparse.Namespace, command: str) -> None:
     configs = write_configs(sweep, output / "conf")
     details = output / "recipe"
     (details / "results.json").unlink(missing_ok=True)  # an old one must not be taken for new
-    recipe = [*_recipe(sweep, configs), "--results", str(details), *_TABLES_ALONE]
-    _run(recipe)
+    recipe = [*_recipe(sweep, configs), "--results", str(details), *TABLES_ALONE]
+    run_recipe(recipe)
     comparison = _compare(sweep, read_recipe_results(details / "results.json"))
     sources = Sources(
         sweep.name,
@@ -130,11 +130,12 @@ def _recipe(sweep: Sweep, configs: Sequence[str]) -> list[str]:
     return [*command, "--names", ";".join(variant.name for variant in sweep.variants)]
 
 
-def _run(command: Sequence[str]) -> None:
+def run_recipe(command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
     """Run the recipe to its end; being stopped stops it too and waits until it has ended."""
     old = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        process = subprocess.Popen(command, stdout=STDERR)
+        environment = {**os.environ, **(variables or {})}
+        process = subprocess.Popen(command, stdout=STDERR, env=environment)
         try:
             code = process.wait()
         except KeyboardInterrupt:
@@ -163,7 +164,7 @@ def _compare(sweep: Sweep, results: dict[str, Any]) -> Comparison:
         ) from error
     for variant in sweep.variants:
         trained = len(folders.get(variant.name, ()))
-        if trained != len(sweep.seeds):
+        if not trained or trained % len(sweep.seeds):  # more with several --init_seeds
             raise UserError(
                 f"the recipe's results have {trained} experiments of variant {variant.name!r}, "
                 f"expected {len(sweep.seeds)}, one per seed; it seems not to obey --names or "
@@ -205,25 +206,30 @@ def _plan(sweep: Sweep) -> str:
     with tempfile.TemporaryDirectory() as made:
         configs = write_configs(sweep, Path(made))
         listing = Path(made) / "plan.tsv"
-        _run([*_recipe(sweep, configs), "--plan", str(listing)])
+        run_recipe([*_recipe(sweep, configs), "--plan", str(listing)])
         lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-    folders = {(line.split("\t")[0], line.split("\t")[1]): line.split("\t")[2] for line in lines}
+    folders: dict[tuple[str, str], list[str]] = {}  # several with several --init_seeds
+    for config, seed, folder in (line.split("\t") for line in lines):
+        folders.setdefault((config, seed), []).append(folder)
     rows, states = [], []
     for variant, config in zip(sweep.variants, configs, strict=True):
         missing = [seed for seed in sweep.seeds if (config, str(seed)) not in folders]
         if missing:
             raise UserError(f"the recipe names no folder for {variant.name}, seed {missing[0]}")
-        row = [_state(Path(folders[config, str(seed)])) for seed in sweep.seeds]
-        states += row
-        rows.append([variant.name, str(variant.source), variant.changes or NOTHING, *row])
+        row = [list(map(_state, folders[config, str(seed)])) for seed in sweep.seeds]
+        states += [state for cell in row for state in cell]
+        cells = [", ".join(cell) for cell in row]
+        rows.append([variant.name, str(variant.source), variant.changes or NOTHING, *cells])
     header = ["variant", "made from", "changed", *(f"seed {seed}" for seed in sweep.seeds)]
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("done", "begun", "missing"))
-    total = f"{len(rows)} variants x {len(sweep.seeds)} seeds = {len(states)} trainings: {counts}"
+    each = len(states) // len(rows)
+    total = f"{len(rows)} variants x {each} runs = {len(states)} trainings: {counts}"
     return f"{plain(Table(header, rows, text_columns=len(header)))}\n\n{total}"
 
 
-def _state(folder: Path) -> str:
+def _state(path: str) -> str:
     """A recipe writes down that a model is trained, and has `train.log` from the start on."""
+    folder = Path(path)
     if (folder.parent / ".steps" / f"{folder.name}.json").exists():
         return "done"
     return "begun" if (folder / "train.log").exists() else "missing"

@@ -155,7 +155,7 @@ def _device(args: argparse.Namespace) -> str:
 
 def _load(args: argparse.Namespace, folder: Path) -> Any:
     """Load a recogniser, and check that --lm is the language model that taught it."""
-    from espnet_otreg.models.transfer import FEATURES
+    from espnet_otreg.models.teacher import FEATURES
     from espnet_otreg.pretrained.lm_features import check_features
     from espnet_otreg.tasks.asr import ASRTask
 

@@ -8,7 +8,16 @@ same data directory and normaliser, and the folder is named:
         --output external/theirs/fleurs_test/score.json
     python -m espnet_otreg.stages.compare ... --external theirs=external/theirs
 
+Or put the hypotheses there as <folder>/<test_set>.jsonl, such as the prediction manifests of public
+leaderboards (audio_filepath, text, pred_text): they are scored on the way, with the data directory
+and the normaliser of the first system.
+
 Without --baseline the systems are external ones alone, the first of them the baseline.
+
+Several finished tables of one protocol, each of other foundation models, become one whose intervals
+cover these too:
+
+    python -m espnet_otreg.stages.compare --join exp/a/results.json exp/b/results.json ...
 """
 
 import argparse
@@ -17,12 +26,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_otreg.files import write_json, writing
+from espnet_otreg.scoring.chance import covered, variance_table
+from espnet_otreg.scoring.comparison import Comparison
 from espnet_otreg.scoring.document import (
     replace_in_readme,
     results_document,
     results_json,
     summary,
 )
+from espnet_otreg.scoring.external import score_external
+from espnet_otreg.scoring.join import join
 from espnet_otreg.scoring.matrix import overview, train_test_matrix
 from espnet_otreg.scoring.provenance import provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_external, parse_systems
@@ -47,6 +60,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, required=True, help="Markdown page to write")
     parser.add_argument("--json", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="also draw what the variance of differences comes from, as SVG and PNG (default: no)",
+    )
     parser.add_argument(
         "--readme",
         type=Path,
@@ -83,11 +101,19 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=FOLDER",
-        help="to be compared too: scores of systems decoded elsewhere, in <folder>/<test_set>/ "
-        "(default: none)",
+        help="to be compared too: systems decoded elsewhere, whose folder holds "
+        "<test_set>/score.json, or hypotheses, <test_set>.jsonl, that are scored as the others' "
+        "are; of one test set also a file of hypotheses (default: none)",
     )
     parser.add_argument(
         "--names", nargs="+", help="names for the table, the baseline's first (default: folders)"
+    )
+    parser.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="results.json of finished comparisons, in place of all the above (default: none)",
     )
     parser.add_argument(
         "--trained_on",
@@ -118,35 +144,58 @@ def main(cmd: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if cmd is None else list(cmd)
     parser = get_parser()
     args = parser.parse_args(given)
-    if not args.in_domain and not args.cross_domain:
+    if args.join:
+        if args.baseline or args.systems or args.external or args.in_domain or args.cross_domain:
+            parser.error("--join takes systems and test sets from its files: give no others")
+    elif not args.in_domain and not args.cross_domain:
         parser.error("name at least one test set by --in_domain or --cross_domain")
-    if args.baseline is None and (args.systems or args.names):
+    elif args.baseline is None and (args.systems or args.names):
         parser.error("--systems and --names need a --baseline")
-    if args.baseline is not None and not args.decode_tag:
+    elif args.baseline is not None and not args.decode_tag:
         parser.error("name the decoding of the experiments by --decode_tag")
-    if len(args.systems) + len(args.external) + (args.baseline is not None) < 2:
+    elif len(args.systems) + len(args.external) + (args.baseline is not None) < 2:
         parser.error("name at least one system to compare by --systems or --external")
     run(lambda: _compare(args, command_line(PROGRAM, given)))
 
 
-def _compare(args: argparse.Namespace, command: str) -> None:
+def _compared(args: argparse.Namespace) -> Comparison:
+    draws = {"samples": args.samples, "seed": args.seed}
+    if args.join:
+        joined = join(args.join)
+        told = {"metric": joined.metric, "labels": joined.labels, **draws}
+        found = compare(joined.systems, joined.sets, joined.systems[0].tags[0], **told)
+        return found._replace(caveats=(*found.caveats, *joined.caveats))
     own = [] if args.baseline is None else [args.baseline, *args.systems]
     systems = parse_systems(own, args.names) + parse_external(args.external)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
-    draws = {"samples": args.samples, "seed": args.seed}
-    comparison = compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
+    systems = score_external(systems, [each.name for each in sets], args.decode_tag)
+    return compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
+
+
+def _compare(args: argparse.Namespace, command: str) -> None:
+    comparison = _compared(args)
     matrix = train_test_matrix(comparison, args.trained_on) if args.trained_on else None
     facts = (comparison, provenance(command), args.commands, args.device, matrix)
     with writing(args.output) as stream:
         stream.write(results_document(*facts))
-    write_json(args.json, results_json(*facts))
+    content = results_json(*facts)
+    write_json(args.json, content)
+    if args.picture is not None:
+        from espnet_otreg.measure.plots import save
+        from espnet_otreg.measure.variance_picture import variance_figure
+
+        save(variance_figure(content), args.picture)
     if args.readme is not None:
         replace_in_readme(args.readme, summary(comparison))
     print(plain(main_table(comparison)))
+    table = variance_table(comparison)
+    if table is not None:
+        print(f"\nWhere the variance of differences comes from, in %:\n{plain(table)}")
     if matrix is not None:
         print(f"\n{plain(overview(matrix))}")
-    print("\n".join(["", *verdicts(comparison), *comparison.caveats]).replace("**", ""))
+    over = f"Intervals of differences are over {covered(comparison)}."
+    print("\n".join(["", *verdicts(comparison), over, *comparison.caveats]).replace("**", ""))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from espnet_otreg.hub.stock import STOCK_NAME, stock_config
 from espnet_otreg.stages.command import run
 
 OWN_PARTS = ("transfer_adapter",)  # of the model; they need this package at inference too
-TRAINING_ONLY = ("layer_projections.",)  # weights that inference has no use for
+TRAINING_ONLY = ("layer_projections.", "plan_projection.")  # weights that inference has no use for
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--size",
         choices=list(SIZES),
         default="mini",
-        help="smoke: seconds, for tests; mini: hours of speech; large: tens of hours",
+        help="smoke: seconds, for tests; mini: hours of speech; wide: mini, with larger tests; "
+        "large: tens of hours",
     )
     parser.add_argument("--languages", default="all", help="separated by spaces, or `all`")
     parser.add_argument(

@@ -13,6 +13,7 @@ import yaml
 
 from espnet_otreg.files import write_lines
 from espnet_otreg.models.adapters import ConvAdapterConf, StackAdapterConf, TransferAdapterConf
+from espnet_otreg.models.augment import FrameAugmentConf
 from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf, TransferConf
 from espnet_otreg.models.prompt import PromptConf
 from espnet_otreg.ot import AlignmentConf
@@ -63,8 +64,11 @@ KINDS = {  # of a recipe's option, in words
 CHAPTERS = (
     Chapter(
         "`model: otreg`",
-        "ESPnet's ASR model with the transport term. The training log has `loss_ot`, `ot_cost`, "
-        "`ot_sparsity`, `ot_marginal_error` and `ot_silence_mass` beside ESPnet's own figures.",
+        "ESPnet's ASR model with the transport term. Beside ESPnet's own figures the training log "
+        "has `loss_ot`, `ot_cost`, `ot_sparsity` and `ot_marginal_error`; `ot_entropy`, from 0 "
+        "where each frame has chosen a token to 1 where none has; `ot_silence_mass` beside "
+        "`ctc_blank`, the share of the frames that CTC calls blank; and `ot_gradient_share`, how "
+        "hard the term pulls the frames, as a share of the main loss's pull.",
         """\
 model: otreg
 model_conf:
@@ -121,6 +125,7 @@ decoder_conf: {model: Qwen/Qwen2.5-7B-Instruct, dtype: bfloat16}
         (
             Section("`model_conf` of `model: slm`", SLMModelConf),
             Section("`model_conf.slm_conf`", SLMConf),
+            Section("`model_conf.slm_conf.augment`", FrameAugmentConf),
             Section("`model_conf.ot_conf` of `model: slm`", OTConf, TRANSPORT),
             Section("`model_conf.prompt_conf`", PromptConf),
             Section("`encoder_conf` of `encoder: hf_speech`", HFSpeechConf),

@@ -1,7 +1,8 @@
 """Stage 1: a corpus as downloaded becomes one data directory per split.
 
 Each `OUTPUT/<corpus>_<split>/` holds wav.scp, text, utt2spk, spk2utt, utt2lang, `text.<language>`
-where there are translations, and rejected.tsv: every utterance left out, with the reason.
+where there are translations, utt2license and utt2attribution where the corpus tells them, and
+rejected.tsv: every utterance left out, with the reason.
 """
 
 import argparse
@@ -136,6 +137,10 @@ def to_data_dir(records: Sequence[Record]) -> DataDir:
     }
     for name, value in fields.items():
         tables[name] = {record.utt_id: value(record) for record in records}
+    for name, fact in (("utt2license", "license"), ("utt2attribution", "attribution")):
+        known = {record.utt_id: getattr(record, fact) for record in records}
+        if records and all(known.values()):  # a table covers the set, or is not there
+            tables[name] = known
     for record in records:
         if record.translation:
             tables.setdefault(f"text.{record.target}", {})[record.utt_id] = record.translation

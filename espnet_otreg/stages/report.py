@@ -144,7 +144,7 @@ def _draw(comparison: Any, folder: Path) -> list[Any]:
     from espnet_otreg.report.figures import differences_figure, rates_figure
     from espnet_otreg.report.media import Figure, data_uri
 
-    rates = "Error rates with their 95 % intervals over speakers; small ticks are training seeds."
+    rates = "Error rates with their 95 % intervals; small ticks are trained models."
     figures = [("rates", "Error rates", rates, rates_figure(comparison))]
     if len(comparison.systems) > 1:
         caption = f"Points against {comparison.systems[0].name}, paired, 95 % intervals."
@@ -157,12 +157,14 @@ def _draw(comparison: Any, folder: Path) -> list[Any]:
 
 
 def _facts(comparison: Any, date: str) -> list[str]:
+    from espnet_otreg.scoring.chance import covered
+
     seeds = sorted({len(system.folders) for system in comparison.systems})
     return [
         f"normaliser {comparison.normaliser}",
         *([f"decoding {comparison.decode_tag}"] if comparison.decode_tag else []),
-        f"training seeds: {' or '.join(map(str, seeds))}",
-        f"{comparison.samples:,} draws of the bootstrap, over speakers",
+        f"trained models: {' or '.join(map(str, seeds))}",
+        f"intervals of differences over {covered(comparison)}",
         date,
     ]
 
@@ -172,13 +174,14 @@ def _sections(
 ) -> list[Any]:
     from espnet_otreg.report.page import Section, as_verdicts
     from espnet_otreg.scoring import tables
+    from espnet_otreg.scoring.chance import READING, variance_table
     from espnet_otreg.scoring.matrix import overview, train_test_matrix
 
     found = [
         Section(
             "results",
             "Results",
-            "Error rate in %, lower is better; ± is the standard deviation over training seeds. "
+            "Error rate in %, lower is better; ± is the standard deviation over trained models. "
             "Click a column's head to sort.",
             [tables.main_table(comparison)],
             figures,
@@ -196,6 +199,10 @@ def _sections(
         text = f"Points against {comparison.systems[0].name}; negative is better."
         differences = [tables.difference_table(comparison)]
         found.append(Section("differences", "Differences", text, differences))
+    shares = variance_table(comparison)
+    if shares is not None:
+        text = " ".join(READING.split())
+        found.append(Section("variance", "Where their variance comes from", text, [shares]))
     text = "In % of the reference words (characters where the metric is CER)."
     found.append(Section("errors", "Errors", text, [tables.detail_table(comparison)]))
     text = "In % of the utterances, which can fail in several ways."

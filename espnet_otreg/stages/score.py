@@ -19,9 +19,15 @@ from pathlib import Path
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_json, writing
 from espnet_otreg.languages import find_language
-from espnet_otreg.scoring.failures import MODES
-from espnet_otreg.scoring.hypotheses import WITH_FIELDS, Matched, match, read_hypotheses
-from espnet_otreg.scoring.normalise import NORMALISERS
+from espnet_otreg.scoring.failures import MODES, UNRELATED, warning_of_unrelated
+from espnet_otreg.scoring.hypotheses import (
+    WITH_FIELDS,
+    Matched,
+    match,
+    name_by_text,
+    read_hypotheses,
+)
+from espnet_otreg.scoring.normalise import KNOW_ENGLISH, NORMALISERS, get_normaliser
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.sensitivity import (
     sensitivity,
@@ -31,7 +37,7 @@ from espnet_otreg.scoring.sensitivity import (
     sensitivity_table,
 )
 from espnet_otreg.scoring.tables import Table, percent, plain
-from espnet_otreg.scoring.wer import Counts, Summary, score
+from espnet_otreg.scoring.wer import TOTAL, Counts, Summary, score
 from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.score"
@@ -65,7 +71,8 @@ def get_parser() -> argparse.ArgumentParser:
         default="basic",
         help="what is done to both texts first: basic, ours; whisper_english, Whisper's for "
         "English, and its basic one for other languages; whisper_basic, Whisper's for all "
-        "languages, which breaks Indic and Thai words; none (default: %(default)s)",
+        "languages, which breaks Indic and Thai words; open_asr, that of the Open ASR leaderboard; "
+        "none (default: %(default)s)",
     )
     normalisers.add_argument(
         "--normalisers",
@@ -129,6 +136,10 @@ def _score(args: argparse.Namespace) -> None:
     summaries = save_score(output, utterances, args.normaliser, facts)
     print(f"{hypothesis} against {args.ref}, normaliser {args.normaliser}, in %")
     print(plain(_table(summaries)))
+    total = summaries[TOTAL]
+    warning = warning_of_unrelated(str(hypothesis), total.failures[UNRELATED] / total.utterances)
+    if warning is not None:
+        logging.warning("%s", warning)
 
 
 def _sensitivity(args: argparse.Namespace, command: str) -> None:
@@ -142,9 +153,8 @@ def _sensitivity(args: argparse.Namespace, command: str) -> None:
     chosen = (
         list(NORMALISERS) if "all" in args.normalisers else list(dict.fromkeys(args.normalisers))
     )
-    if "all" in args.normalisers and tables["languages"] is None:
-        chosen.remove("whisper_english")
-        logging.warning("whisper_english is left out: without utt2lang, what is English?")
+    if "all" in args.normalisers:
+        chosen = [name for name in chosen if _is_possible(name, tables["languages"] is not None)]
     hypotheses = {name: matched.hypotheses for name, matched in systems.items()}
     found = sensitivity(references, hypotheses, chosen, **tables)
     for path in args.output:
@@ -166,6 +176,18 @@ def _sensitivity(args: argparse.Namespace, command: str) -> None:
     print("\n".join(sensitivity_notes(found)))
 
 
+def _is_possible(name: str, languages: bool) -> bool:
+    if not languages and name in KNOW_ENGLISH:
+        logging.warning("%s is left out: without utt2lang, what is English?", name)
+        return False
+    try:
+        get_normaliser(name)
+    except UserError as error:  # its package is not installed
+        logging.warning("%s is left out: %s", name, error)
+        return False
+    return True
+
+
 def _systems(given: Sequence[str]) -> dict[str, Path]:
     """Read `name=file`; a file alone is called by its path."""
     systems: dict[str, Path] = {}
@@ -184,9 +206,10 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
 def _matched(args: argparse.Namespace, references: dict[str, str], path: Path) -> Matched:
     # of several systems, one may come as words alone: the field is then the others'
     named = len(args.hyp) == 1 or path.suffix.lower() in WITH_FIELDS
+    hypotheses = read_hypotheses(path, args.text_field if named else None)
     matched = match(
         references,
-        read_hypotheses(path, args.text_field if named else None),
+        name_by_text(path, hypotheses, references),
         path,
         missing_as_empty=args.missing == "empty",
         ignore_extra=args.extra == "ignore",

@@ -15,7 +15,8 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapters import ConvAdapter, StackAdapter, TransferAdapter
 from espnet_otreg.models.otreg import OTRegASRModel
 from espnet_otreg.models.slm import SLMModel
-from espnet_otreg.models.transfer import FEATURES, OTTransferASRModel
+from espnet_otreg.models.teacher import FEATURES
+from espnet_otreg.models.transfer import OTTransferASRModel
 from espnet_otreg.pretrained.bases import freeze
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
@@ -90,6 +91,10 @@ class ASRTask(asr_task.ASRTask):
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
+        if isinstance(model, OTTransferASRModel):
+            for path, name, _ in getattr(args, "train_data_path_and_name_and_type", None) or ():
+                if name == FEATURES:
+                    model.teacher.cached = Path(path)
         return model
 
     @classmethod

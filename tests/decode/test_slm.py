@@ -49,7 +49,8 @@ def test_greedy_decoding_takes_the_likeliest_token_again_and_again(listener, fra
         ids: list[int] = []
         while len(ids) < 6:
             given = torch.tensor([ids]) if ids else None
-            logits = model.decoder.logits(model.read(heard, ["en"], given), 1)
+            inputs, prefix = model.read(heard, ["en"], given)
+            logits = model.decoder.logits(inputs, 1, prefix)
             best = int(logits[0, -1].argmax())
             if best == model.decoder.eos:
                 break

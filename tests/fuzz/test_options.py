@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json
+from espnet_otreg.models.augment import FrameAugmentConf
 from espnet_otreg.models.options import OTConf, SLMConf, TransferConf
 from espnet_otreg.models.prompt import PromptConf
 from espnet_otreg.ot.align_options import AlignmentConf
@@ -43,7 +44,7 @@ variants:
   more: {<<: *same, model_conf.ot_conf.epsilon: .inf}
 """
 NEAR = st.sampled_from([0, 1, 2, 0.5, 1.0, "none", "ctc", "cosine", True, [], [1], ["a"], {}])
-CONFS = (OTConf, TransferConf, SLMConf, PromptConf, AlignmentConf)
+CONFS = (OTConf, TransferConf, SLMConf, FrameAugmentConf, PromptConf, AlignmentConf)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from espnet_otreg.report.utterances import collect_utterances
 from espnet_otreg.scoring.ablation import ablation_table
 from espnet_otreg.scoring.document import results_document, results_json
 from espnet_otreg.scoring.hypotheses import match, read_hypotheses
+from espnet_otreg.scoring.join import join, protocol_of
 from espnet_otreg.scoring.normalise import NORMALISERS, get_normaliser
 from espnet_otreg.scoring.provenance import Provenance
 from espnet_otreg.scoring.results import SetName, compare, parse_systems
@@ -21,7 +22,7 @@ from espnet_otreg.scoring.score_file import load_score, save_score
 from espnet_otreg.scoring.wer import score as score_texts
 from espnet_otreg.stages import ablate, score
 
-from .inputs import JSON_PIECES, TEXT_PIECES, as_json, changed, damaged, json_files
+from .inputs import JSON_PIECES, TEXT_PIECES, as_json, changed, damaged, json_files, yaml_files
 
 REFERENCES = {f"u{n}": f"these are words {n}" for n in range(4)}
 SPEAKERS = {name: f"s{name[1:]}" for name in REFERENCES}
@@ -155,6 +156,42 @@ def test_records_that_are_compared(fuzz, tmp_path, name):
     experiment(tmp_path / "exp/a", 1)
     experiment(tmp_path / "exp/b", 0)
     fuzz(*edited(tmp_path / "exp/b" / name, compared))
+
+
+CONFIG = {
+    **{"seed": 1, "model": "slm", "init_param": ["exp/asr_init/valid.pth"], "max_epoch": 3},
+    **{"encoder_conf": {"experiment": "exp/enc"}, "decoder_conf": {"model": "lm"}},
+    "train_data_path_and_name_and_type": [["data/token_list/k/lm/s/text", "text", "text"]],
+    "train_shape_file": ["exp/stats/s/speech_shape"],
+}
+
+
+def test_configs_of_models_that_are_compared(fuzz, tmp_path):
+    for name in ("a", "b"):
+        experiment(tmp_path / "exp" / name, 1)
+        (tmp_path / "exp" / name / "config.yaml").write_text(json.dumps(CONFIG))
+    path = tmp_path / "exp/b/config.yaml"
+
+    def check(content):
+        path.write_bytes(content)
+        compared()
+        protocol_of(path.parent)
+
+    fuzz(yaml_files(CONFIG), check)
+
+
+def test_results_that_are_joined(fuzz, tmp_path):
+    for name in ("a", "b"):
+        experiment(tmp_path / "exp" / name, 1)
+    compared()
+    first = json.loads(Path("results.json").read_bytes())
+    second = json.loads(Path("results.json").read_bytes())
+    for system in second["systems"]:
+        system["seeds"][0]["labels"]["lm"] = "another"
+    write_json(Path("other.json"), first)
+    path = tmp_path / "results.json"
+    write_json(path, second)
+    fuzz(*edited(path, lambda: join([Path("other.json"), path])))
 
 
 def test_scores_per_utterance_with_a_sum_that_fits(fuzz, tmp_path):

@@ -102,7 +102,7 @@ def test_the_table_says_normaliser_intervals_and_difference(results, tmp_path):
     ]
     assert "normaliser `basic`" in card
     assert "against Base" in card
-    assert "bootstrap over speakers" in card
+    assert "its interval is over speakers." in card  # as all were before files said it
 
 
 def test_a_miniatures_card_says_plainly_that_the_data_is_synthetic(results, tmp_path):

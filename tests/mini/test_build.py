@@ -146,11 +146,11 @@ def test_the_number_of_processes_changes_no_byte(made, tmp_path):
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path, monkeypatch):
     whole, calls = mini._make_chunk, []
 
-    def interrupted(output, chunk, seed):
+    def interrupted(output, seed, chunk):
         calls.append(chunk)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return whole(output, chunk, seed)
+        return whole(output, seed, chunk)
 
     monkeypatch.setattr(mini, "_make_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -193,7 +193,9 @@ def test_a_finished_folder_is_left_alone(made, caplog):
 def test_other_parameters_in_the_same_folder_are_an_error(made, tmp_path, monkeypatch, finished):
     folder = made if finished else tmp_path
     if not finished:
-        monkeypatch.setattr(mini, "_make", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(
+            mini, "in_parallel", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             mini.build(folder, REQUEST, 1)
     with pytest.raises(UserError, match="seed 0, and 7 is asked for"):
@@ -215,3 +217,10 @@ def test_a_wrong_option_is_named(option, value, tmp_path, capsys):
         make_mini.main(["--output", str(tmp_path / "new"), option, value])
     assert option in str(stop.value)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_wide_size_trains_as_mini_does_and_tests_on_five_times_as_much():
+    for corpus, (train, dev, test) in SIZES["mini"].items():
+        wide = SIZES["wide"][corpus]
+        assert wide[:2] == (train, dev)
+        assert wide[2] == (test if corpus in ("read", "broad") else 5 * test)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from espnet_otreg.models.ctc import ctc_places, forced_plan
+from espnet_otreg.models.ctc import BlankWatch, ctc_places, forced_plan
+from tests.support.tiny_models import ENCODER, build, make_batch, run
 
 
 def peaky(path: list[int], size: int = 5) -> torch.Tensor:
@@ -52,3 +53,35 @@ def test_an_empty_transcript_has_its_ends_alone():
     scores, frames = pad([peaky([0, 0])], 0.0)
     places = ctc_places(scores, frames, torch.full((1, 1), -1), torch.tensor([0]))
     assert places[0, :2].tolist() == [0.0, 2.0]
+
+
+CONDITIONED = {
+    "encoder": "conformer",
+    "encoder_conf": {
+        **ENCODER, "input_layer": "linear", "interctc_layer_idx": [1],
+        "interctc_use_conditioning": True,
+    },
+    "model_conf": {"ctc_weight": 0.3, "interctc_weight": 0.3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", [{}, CONDITIONED], ids=["plain", "self-conditioned"])
+def test_the_share_of_blanks_in_the_log_is_that_of_the_last_layers_output(variant):
+    model, batch = build(model="otreg", **variant).eval(), make_batch([30, 22, 14], [6, 4, 3])
+    with torch.no_grad():
+        model.ctc.ctc_lo.bias[0] = 0.3  # blank is said now and then
+        frames, lengths = model.encode(batch["speech"].clone(), batch["speech_lengths"])
+        frames = frames[0] if isinstance(frames, tuple) else frames
+        best = model.ctc.argmax(frames)
+    shares = [(row[:n] == 0).float().mean() for row, n in zip(best, lengths, strict=True)]
+    _, stats, _ = run(model, batch)
+    assert float(stats["ctc_blank"]) == pytest.approx(float(torch.stack(shares).mean()))
+    assert 0 < stats["ctc_blank"] < 1
+
+
+def test_a_model_without_ctc_tells_no_share_of_blanks():
+    watch = BlankWatch(None, 0)
+    watch.wait()
+    assert watch.share(torch.tensor([3])) is None
+    model = build(model="otreg", model_conf={"ctc_weight": 0.0}).eval()
+    assert "ctc_blank" not in run(model, make_batch([30, 22], [6, 4]))[1]

@@ -35,7 +35,11 @@ from espnet_otreg.models.options import OTConf
         ("end_epoch: 0", "end_epoch: expected a whole number of 1 or more, or null; received 0"),
         ("{start_epoch: 3, end_epoch: 2}", r"end_epoch: expected start_epoch \(3\) or later"),
         ("unroll: 1", "unroll: expected true or false; received 1"),
-        ("control: neighbour", "control: expected one of none, shuffled; received 'neighbour'"),
+        ("control: neighbour", "control: expected one of none, shuffled, .*; received 'neighbour'"),
+        ("{silence: ctc, frames_per_token: 1.0}", "silence: expected alike where frames_per_token"),
+        ("whiten: true", "whiten: expected one of none, vocabulary; received True"),
+        ("whiten_shrinkage: 1.5", "whiten_shrinkage: expected a number from 0 to 1; received 1.5"),
+        ("weight_mode: share", "weight_mode: expected one of value, gradient_share; .* 'share'"),
         ("[1, 2]", "expected a mapping"),
     ],
 )

@@ -8,10 +8,12 @@ import torch
 
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.transport_term import EPOCH_KEY
 from tests.support.tiny_models import ENCODER, make_batch, run
 
 OT_KEYS = {"loss_ot", "ot_cost", "ot_sparsity", "ot_marginal_error", "ot_silence_mass"}
+OT_KEYS |= {"ot_entropy", "ot_gradient_share", "ctc_blank"}
 RNN = {"decoder": "rnn", "decoder_conf": {"hidden_size": 16, "num_layers": 1}}
 VARIANTS = {
     "hybrid": {"model_conf": {"ctc_weight": 0.3}},
@@ -177,7 +179,8 @@ def test_odd_transcripts_leave_the_term_finite(build_model, tokens):
     batch = make_batch([30, 12, 14], tokens)
     run(model, batch)
     frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])
-    out, _ = model._transport(frames, lengths, batch["text"], batch["text_lengths"])
+    said = Transcripts(batch["text"], batch["text_lengths"])
+    out, _ = model._transport(frames, lengths, said)
     out.loss.backward()
     assert torch.isfinite(out.loss)
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.encoder.parameters())

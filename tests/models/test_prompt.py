@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from espnet_otreg.configuration import read_options
@@ -42,6 +44,16 @@ def test_ids_are_those_of_the_text_on_each_side(tokenizer):
 def test_without_a_template_instruction_and_speech_follow_each_other(plain):
     before, after = Prompt(conf(instruction="Write {language}:"), plain).text("fr")
     assert before.endswith("Write French:\n") and after == "\n"
+
+
+def test_a_language_model_without_a_template_is_told_in_the_log(plain, tokenizer, caplog):
+    with caplog.at_level(logging.INFO):
+        Prompt(conf(), tokenizer)
+        Prompt(conf(chat_template=False), plain)  # asked for
+    assert not caplog.text
+    with caplog.at_level(logging.INFO):
+        Prompt(conf(), plain)
+    assert "tokenizer has no chat template (it is no instruct model)" in caplog.text
 
 
 def test_a_system_turn_needs_a_template_that_takes_one(plain, tokenizer, tmp_path):

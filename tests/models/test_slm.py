@@ -127,8 +127,10 @@ def test_the_language_model_reads_what_compression_leaves(lm):
     )  # fmt: skip
     assert torch.equal(heard.x, short.x) and (heard.lengths < heard.whole_lengths).any()
     around = [sum(map(len, model.prompt.ids("en")))] * 4
-    inputs = model.read(heard, ["en"] * 4)
-    assert inputs.mask.sum(1).tolist() == (heard.lengths + torch.tensor(around)).tolist()
+    inputs, prefix = model.read(heard, ["en"] * 4)
+    assert (prefix.lengths + inputs.mask.sum(1)).tolist() == (
+        heard.lengths + torch.tensor(around)
+    ).tolist()
 
 
 def test_training_reads_everything_until_compression_starts_and_validation_never(lm):

@@ -9,7 +9,7 @@ from transformers import BertTokenizer
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.ctc import ctc_places
-from espnet_otreg.models.transfer import FEATURES
+from espnet_otreg.models.teacher import FEATURES
 from espnet_otreg.ot import align
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 from tests.support.tiny_lm import save_bert
@@ -27,7 +27,8 @@ DECODER = {
     "decoder": "transformer",
     "decoder_conf": {"attention_heads": 2, "linear_units": 24, "num_blocks": 1},
 }
-KEYS = {"loss_align", "ot_cost", "ot_mass", "ot_marginal_error"}
+KEYS = {"loss_align", "ot_cost", "ot_mass", "ot_marginal_error", "ot_entropy", "ot_ends_mass"}
+KEYS |= {"ctc_blank"}
 KINDS = ["balanced", "unbalanced", "semi_relaxed", "diagonal", "softmax"]
 AT_CTC = {"temporal_weight": 0.5, "temporal_places": "ctc"}
 

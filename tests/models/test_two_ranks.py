@@ -33,6 +33,12 @@ def otreg(lm):
     return build(**QUIET, model="otreg", model_conf=model), make_batch(FRAMES, [6, 4, 3, 8])
 
 
+def otreg_by_share(lm):
+    conf = {"weight": 0.3, "weight_mode": "gradient_share"}
+    model = {"ctc_weight": 0.3, "ot_conf": conf}
+    return build(**QUIET, model="otreg", model_conf=model), make_batch(FRAMES, [6, 4, 3, 8])
+
+
 def ot_transfer(lm):
     batch = make_batch(FRAMES, [6, 4, 3, 8])
     generator = torch.Generator().manual_seed(5)
@@ -64,7 +70,10 @@ def share(batch, rows):
 
 
 def step(model, batch, distributed):
-    """Return the gradients with which a step is taken."""
+    """Return the gradients with which the second of two equal steps is taken.
+
+    What is measured in a step may act in the next.
+    """
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer, seen = torch.optim.SGD(weights.values(), lr=0.0), {}
     optimizer.register_step_pre_hook(
@@ -72,7 +81,7 @@ def step(model, batch, distributed):
     )
     Trainer.train_one_epoch(
         model=torch.nn.parallel.DistributedDataParallel(model) if distributed else model,
-        iterator=[(["u"] * len(batch["text"]), batch)],
+        iterator=[(["u"] * len(batch["text"]), dict(batch)) for _ in range(2)],
         optimizers=[optimizer],
         schedulers=[None],
         scaler=None,
@@ -84,7 +93,7 @@ def step(model, batch, distributed):
     return seen
 
 
-@pytest.mark.parametrize("make", [otreg, ot_transfer, slm, slm_with_ctc])
+@pytest.mark.parametrize("make", [otreg, otreg_by_share, ot_transfer, slm, slm_with_ctc])
 def test_two_ranks_take_the_step_of_one(make, lm, tmp_path):
     def rank_of_two(rank, rows):
         torch.distributed.init_process_group(

@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from espnet_otreg.ot import (
+    AlignmentConf,
     OTRegLoss,
+    align,
     cosine_cost,
     plan_entropy,
     plan_sparsity,
+    relative_entropy,
     silence_mass,
     sinkhorn,
     speech_marginal,
@@ -261,9 +264,22 @@ def test_plan_entropy_is_zero_for_a_choice_and_log_u_for_none():
     torch.testing.assert_close(speech_marginal(flat), torch.full((1, 4), 0.25).double())
 
 
+def test_relative_entropy_is_of_each_utterances_own_choice():
+    cost = torch.zeros(3, 5, 4)
+    cost[1] = 1 - torch.eye(5, 4)
+    n, m = torch.tensor([5, 4, 3]), torch.tensor([3, 4, 1])
+    found = relative_entropy(sinkhorn(cost, n, m, epsilon=0.01), m)
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.0, 0.0]), rtol=1e-5, atol=1e-5)
+    conf = AlignmentConf(kind="softmax", temperature=1e6)
+    speech, text = torch.randn(2, 5, 8), torch.randn(2, 3, 8)
+    plan = align(speech, torch.tensor([5, 2]), text, torch.tensor([3, 2]), conf)
+    torch.testing.assert_close(relative_entropy(plan, torch.tensor([3, 2])), torch.ones(2))
+
+
 def test_diagnostics_of_an_empty_utterance_are_zero():
     nothing = torch.zeros(2, dtype=torch.long)
     for tokens in (0, 3):
         plan = sinkhorn(torch.rand(2, 4, tokens), nothing, nothing)
         assert silence_mass(plan, nothing).tolist() == [0, 0]
         assert plan_entropy(plan).tolist() == [0, 0]
+        assert relative_entropy(plan, nothing).tolist() == [0, 0]

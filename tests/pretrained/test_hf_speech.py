@@ -1,6 +1,8 @@
 """Encoders of Hugging Face: what they return is what transformers itself would."""
 
 import json
+import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -284,8 +286,19 @@ def test_another_kind_of_model_is_refused(tmp_path):
         build(tmp_path)
 
 
-def test_a_folder_without_a_feature_extractor_is_told(tmp_path):
+def test_whisper_without_a_feature_extractor_gets_the_standard_one(saved, tmp_path, caplog):
     save_encoder(tmp_path, "whisper")
+    (tmp_path / "preprocessor_config.json").unlink()
+    speech, samples = noises(7000, 4321)
+    with caplog.at_level(logging.INFO), torch.no_grad():
+        frames = build(tmp_path)(speech, samples)[0]
+    torch.testing.assert_close(frames, build(saved("whisper"))(speech, samples)[0])
+    assert "no preprocessor_config.json: the standard one of 20 mel bands" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["w2v-bert", "hubert"])
+def test_another_folder_without_a_feature_extractor_is_told(saved, tmp_path, name):
+    shutil.copytree(saved(name), tmp_path, dirs_exist_ok=True)
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(UserError, match="feature extractor cannot be loaded"):
         build(tmp_path)

@@ -4,10 +4,13 @@ import subprocess
 
 import pytest
 
+from espnet_otreg import corpora
+from espnet_otreg.corpora import prompts
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared import OPTIONS
+from espnet_otreg.recipe.declared_data import CORPORA, WHOLE
 from espnet_otreg.recipe.derived import derive
-from espnet_otreg.recipe.options import assignments, help_text, resolve
+from espnet_otreg.recipe.options import assignments, help_text, main, resolve
 
 FACTS = ["--train_corpora", "covost2", "--test_corpora", "covost2 fleurs"]
 
@@ -41,6 +44,11 @@ BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
         (["--seeds", ""], "--seeds is not set"),
         (["--seeds", "1 x"], "--seeds '1 x': expected whole numbers"),
         (["--seeds", "1 1"], "no value twice"),
+        (["--init_seeds", "0 x"], "--init_seeds '0 x': expected whole numbers"),
+        (
+            ["--lm_seed", "2"],
+            "--lm_seed 2 makes another mini language model, and --language_model is",
+        ),
         (["--asr_config", "a.yaml c.yaml"], "--asr_config: config c.yaml does not exist"),
         (["--asr_config", "a.yaml ./a.yaml"], "a is there twice"),
         (["--asr_config", "a.yaml", "--names", "x;y"], "--names names 2 systems"),
@@ -175,3 +183,52 @@ def test_languages_of_a_corpus_are_checked(word):
     values = read("--langs", "en es fr", "--corpus_langs", word, **BOTH)
     with pytest.raises(UserError, match="--corpus_langs"):
         derive(values, BOTH)
+
+
+def test_a_script_may_ask_for_one_value(capsys):
+    main(["value", "langs", *FACTS, "real:", "--langs", "en", "given:", "--help"])
+    main(["value", "langs", *FACTS, "real:", "--langs", "en", "given:", "--langs", "en fr"])
+    main(["value", "nbpe", *FACTS])
+    assert capsys.readouterr().out.splitlines() == ["en", "en fr", "300"]
+    with pytest.raises(SystemExit, match="--nj 'x': expected"):
+        main(["value", "nj", *FACTS, "given:", "--nj", "x"])
+
+
+REAL = {"NATURAL": "/n", "PROMPTS": "/p"}
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "domains"),
+    [
+        ("natural", "natural prompts", "natural_test --cross_domain prompts_all3"),
+        ("prompts", "prompts natural", "prompts_test --cross_domain natural_test"),
+    ],
+)
+def test_a_corpus_that_nothing_trains_on_is_tested_whole(trained, tested, domains):
+    values = read("--train_corpora", trained, "--test_corpora", tested, **REAL)
+    derived = derive(values, REAL)
+    assert derived["domains"] == f"--in_domain {domains}"
+    assert derived["test_sets"] == domains.replace("--cross_domain ", "")
+    assert derived["tested"] == [f"@org:{name}" for name in derived["test_sets"].split()]
+    assert set(derived["test_sets"].split()) < set(derived["all_sets"].split())
+    assert derived["root_prompts"] == "^^/p"
+
+
+def test_a_corpus_that_pretrains_is_not_tested_whole():
+    given = ["--init_corpora", "natural prompts", "--train_corpora", "natural"]
+    values = read(*given, "--test_corpora", "prompts", **REAL)
+    assert derive(values, REAL)["test_sets"] == "prompts_test"
+
+
+def test_the_whole_split_is_the_one_that_the_corpus_has():
+    assert WHOLE["prompts"] == prompts.WHOLE
+    assert set(CORPORA) <= set(corpora.CORPORA)
+    assert all(CORPORA[name] == corpora.CORPORA[name].VARIABLE for name in CORPORA)
+
+
+def test_no_miniature_is_made_of_corpora_that_have_none():
+    values = read("--train_corpora", "natural", "--test_corpora", "natural", "--mini", "true")
+    with pytest.raises(
+        UserError, match=r"no mini corpus stands for natural: set NATURAL in db\.sh"
+    ):
+        derive(values, {})

@@ -154,6 +154,47 @@ def test_another_seed_trains_that_seed_alone(finished):
     }
 
 
+def test_another_common_checkpoint_trains_all_systems_from_it_and_nothing_anew(finished):
+    found = finished.would_run("--seeds", "1", "--init_seeds", "0 5")
+    trained = {name for name in found if name.startswith("train")}
+    arms = {"train:train:init_seed5:seed1", "train:train_otreg:init_seed5:seed1"}
+    assert trained == {"train:init_seed5", *arms}
+    steps = finished.graph("--seeds", "1", "--init_seeds", "0 5").steps
+    assert "--seed 5" in " ".join(steps["train:init_seed5"].words)
+    other = steps["train:train_otreg:init_seed5:seed1"]
+    assert other.needs[-1] == "train:init_seed5" and steps[ARM].needs[-1] == "train:init"
+    words = steps["results"].words
+    baseline, ours, row = (
+        words[words.index("--baseline") + 1],
+        *words[words.index("--systems") + 1 :][:2],
+    )
+    assert [Path(folder).name[:-9] for folder in f"{baseline},{ours},{row}".split(",")] == [
+        *("asr_train_seed1", "asr_train_init_seed5_seed1"),
+        *("asr_train_otreg_seed1", "asr_train_otreg_init_seed5_seed1"),
+        *("asr_init", "asr_init_seed5"),
+    ]
+
+
+def test_seed_0_of_the_common_checkpoint_is_the_one_that_is_trained_without_an_option(finished):
+    plain = finished.graph("--seeds", "1")
+    assert "--seed" not in plain.steps["train:init"].words
+    told = finished.graph("--seeds", "1", "--init_seeds", "0")
+    assert {n: s.key for n, s in told.steps.items()} == {n: s.key for n, s in plain.steps.items()}
+    own = finished.graph("--seeds", "1", "--init_seeds", "3")
+    assert own.steps["train:init"].key != plain.steps["train:init"].key
+
+
+def test_another_mini_language_model_is_made_by_its_seed(tmp_path, monkeypatch):
+    recipe = Recipe(recipe_tools.copy_recipe("covost2_otreg", tmp_path), "./run_transfer.sh")
+    monkeypatch.chdir(recipe.folder)
+    first, same, other = (
+        recipe.graph(*options).steps["lm"]
+        for options in ((), ("--lm_seed", "0"), ("--lm_seed", "2"))
+    )
+    assert first.out == same.out != other.out
+    assert "--seed" not in first.words and other.words[other.words.index("--seed") + 1] == "2"
+
+
 def test_other_languages_leave_what_was_made_of_these(finished):
     folder = finished.graph("--seeds", "1").steps["data:covost2_train"].out
     found = finished.would_run("--seeds", "1", "--langs", "en")

@@ -33,6 +33,40 @@ def small(tmp_path_factory):
     return save_encoder(folder / "whisper", "whisper"), save_llm(folder / "qwen2", "qwen2")
 
 
+@pytest.mark.parametrize("size", ("whisper_base_smollm2", "whisper_base_gemma3_270m"))
+@pytest.mark.parametrize("stem", ("stage0_ctc", "stage0_ot", "stage1", *ARMS, "shuffled"))
+def test_the_settings_of_small_real_models_build(small, tmp_path, size, stem):
+    whisper, qwen2 = small
+    args = ASRTask.get_parser().parse_args([
+        "--config", str(CONF / size / f"{stem}.yaml"), "--output_dir", "unused",
+        "--encoder_conf", f"model={whisper}", "--decoder_conf", f"model={qwen2}",
+    ])  # fmt: skip
+    args.token_list = ["<blank>", "<unk>", *load_tokenizer(qwen2).tokenize(SENTENCES[0])[:3],
+                       "<sos/eos>"]  # fmt: skip
+    model = ASRTask.build_model(args)
+    assert (model.table_ctc is not None) == stem.startswith("stage0")
+    real = {"whisper_base_smollm2": 576, "whisper_base_gemma3_270m": 640}[size]  # Whisper's: 512
+    width = model.adapter.hidden.out_features
+    assert 1.9e6 < (model.adapter.stack * 512 + real) * width < 2.2e6
+
+
+@pytest.mark.parametrize("stem", ("stage0_ctc", "stage0_ot", "stage1", *ARMS, "shuffled"))
+def test_the_two_small_language_models_have_the_same_settings(stem):
+    one, other = (
+        load(CONF / size / f"{stem}.yaml")
+        for size in ("whisper_base_smollm2", "whisper_base_gemma3_270m")
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("size", ("whisper_base_smollm2", "whisper_base_gemma3_270m"))
+def test_every_phase_trains_the_same_adapter(size):
+    stems = ("stage0_ctc", "stage0_ot", "stage1", *ARMS)
+    confs = [load(CONF / size / f"{stem}.yaml") for stem in stems]
+    for key in ("encoder", "encoder_conf", "postencoder", "postencoder_conf", "decoder_conf"):
+        assert all(conf[key] == confs[0][key] for conf in confs)
+
+
 @pytest.mark.parametrize("stem", ("stage1", *ARMS))
 def test_the_published_setting_builds_the_real_architectures(small, stem):
     whisper, qwen2 = small
@@ -99,8 +133,9 @@ def test_the_relaxed_variant_differs_from_otreg_by_one_marginal(size):
     assert ours == otreg
 
 
-def test_the_control_differs_from_otreg_by_its_targets_alone():
-    ours, otreg = (load(CONF / "mini" / f"{stem}.yaml") for stem in ("shuffled", "otreg"))
+@pytest.mark.parametrize("size", ("mini", "whisper_base_smollm2", "whisper_base_gemma3_270m"))
+def test_the_control_differs_from_otreg_by_its_targets_alone(size):
+    ours, otreg = (load(CONF / size / f"{stem}.yaml") for stem in ("shuffled", "otreg"))
     assert ours["model_conf"]["ot_conf"].pop("control") == "shuffled"
     assert ours == otreg
 
@@ -131,6 +166,25 @@ def test_stock_espnet_has_the_updates_of_both_stages():
     assert stock["max_epoch"] == sum(stage["max_epoch"] for stage in stages)
     for key in ("batch_type", "batch_size", "num_iters_per_epoch", "optim", "grad_clip"):
         assert stock[key] == stages[1][key]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_all_arms_select_their_checkpoint_by_the_same_quantity(path):
+    """`loss` holds λ·L_OT in some arms and not in others; the cross-entropy is in all."""
+    conf = load(path)
+    if conf.get("model") != "slm":
+        return
+    of_table = conf["model_conf"]["slm_conf"].get("objective") == "table"
+    name = "loss" if of_table else "loss_ce"
+    assert conf["best_model_criterion"] == [["valid", name, "min"]]
+    assert of_table == path.stem.startswith("stage0")
+
+
+def test_the_recipe_takes_the_checkpoint_that_its_configs_select():
+    script = (recipe_tools.ROOT / "egs2/covost2_otreg/run_slm.sh").read_text(encoding="utf-8")
+    assert "--inference_asr_model valid.loss_ce.best.pth" in script
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: path.stem)
@@ -200,7 +254,7 @@ def test_the_encoders_frames_are_read_as_they_are(finished):
 def test_checkpoints_hold_no_base_model(finished):
     folder, _ = finished
     (path,) = folder.glob("exp/asr_otreg_seed1_*")
-    assert (path / "valid.loss.best.pth").stat().st_size < 2e6
+    assert (path / "valid.loss_ce.best.pth").stat().st_size < 2e6
     log = (path / "train.log").read_text()
     assert "trainable parameters: " in log and "decoder 0 of" in log
 

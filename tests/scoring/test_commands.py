@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_compare_puts_the_table_into_a_readme_and_can_do_so_again(experiments, t
     assert once.startswith(f"# A\n{begin}\n\n| system")
     assert once.endswith(f"\n\n{end}\n# B\n")
     assert "old" not in once
-    assert "cross-domain (fleurs_test): better, −15.00" in once
+    assert "cross-domain (fleurs_test): lower for this common checkpoint" in once
     compare.main(compare_arguments(experiments, "--readme", "README.md"))
     assert readme.read_text() == once
 
@@ -182,3 +183,55 @@ def test_commands_start_without_torch_and_espnet():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def manifest(path, texts, *, numbered):
+    path.parent.mkdir(exist_ok=True)
+    rows = [
+        {
+            "audio_filepath": f"sample_{i}" if numbered else f"/data/{name}.wav",
+            "duration": 1.0,
+            "time": None,
+            "text": REFERENCES[name].upper(),
+            "pred_text": text,
+        }
+        for i, (name, text) in enumerate(texts.items())
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "named"])
+@pytest.mark.parametrize("as_file", [True, False], ids=["file", "folder"])
+def test_a_leaderboards_predictions_are_compared_by_one_command(decoded, numbered, as_file, capsys):
+    score.main([*decoded[:4], "--output", "ours/s/score.json"])
+    texts = {"c_u": "你好吗", "a_u": "good morning to you", "b_u": "hello word"}
+    manifest(Path("theirs/s.jsonl"), texts, numbered=numbered)
+    external = "theirs/s.jsonl" if as_file else "theirs"
+    given = ["--cross_domain", "s", "--output", "o.md", "--json", "o.json", "--samples", "100"]
+    compare.main(["--external", "ours=ours", f"theirs={external}", *given])
+    results = read_json(Path("o.json"))["test_sets"][0]["parts"]["total"]["results"]
+    assert results["theirs"]["seed_rates"] == pytest.approx([1 / 9])
+    assert results["ours"]["seed_rates"] == pytest.approx([5 / 9])
+    assert "theirs against ours:" in capsys.readouterr().out
+
+
+def test_predictions_of_another_set_or_without_a_score_to_compare_with_are_told(decoded):
+    given = ["--cross_domain", "s", "--output", "o.md", "--json", "o.json"]
+    manifest(Path("theirs/s.jsonl"), dict.fromkeys(REFERENCES, "x"), numbered=True)
+    with pytest.raises(SystemExit, match="no system has a score of s"):
+        compare.main(["--external", "ours=ours", "theirs=theirs", *given])
+    score.main([*decoded[:4], "--output", "ours/s/score.json"])
+    row = {"audio_filepath": "sample_0", "text": "another", "pred_text": "x"}
+    Path("theirs/s.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(SystemExit, match="'another', is no reference that is left"):
+        compare.main(["--external", "ours=ours", "theirs=theirs", *given])
+
+
+def test_answers_that_are_unrelated_to_the_audio_are_named(decoded, caplog):
+    Path("text").write_text("a_u she sells red shells\nb_u hello world\nc_u 你好吗\n", "utf-8")
+    score.main(decoded)
+    assert "text: 33.3 % of the answers are fluent and unrelated to the audio" in caplog.text
+    caplog.clear()
+    Path("text").write_text("a_u good mourning\nb_u hello world\nc_u 你好吗\n", "utf-8")
+    score.main(decoded)
+    assert "unrelated" not in caplog.text

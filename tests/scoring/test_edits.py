@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_otreg.scoring.edits import Counts, count_edits, mark_differences
+from espnet_otreg.scoring.edits import (
+    Counts,
+    count_edits,
+    count_edits_of_compounds,
+    mark_differences,
+)
 from espnet_otreg.scoring.wer import count_errors
 
 
@@ -77,3 +82,29 @@ def test_languages_without_spaces_and_empty_texts_are_marked(
     reference, hypothesis, language, expected
 ):
     assert mark_differences(reference, hypothesis, language) == expected
+
+
+COMPOUNDS = {
+    "parted": ("the whitepaper is", "the white paper is", (3, 3, 0, 0, 0)),
+    "joined": ("a white paper", "a whitepaper", (3, 3, 0, 0, 0)),
+    "joined beside an error": ("the white paper now", "the whitepaper then", (4, 3, 1, 0, 0)),
+    "three words": ("donau dampf schiff", "donaudampfschiff", (3, 3, 0, 0, 0)),
+    "parted at another place": ("nach mittag", "nachm ittag", (2, 2, 0, 0, 0)),
+    "other letters": ("white paper", "whitepapers", (2, 0, 1, 1, 0)),
+    "nothing": ("", "", (0, 0, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("case", COMPOUNDS)
+def test_a_compound_that_is_parted_otherwise_is_no_error(case):
+    reference, hypothesis, expected = COMPOUNDS[case]
+    found = count_edits_of_compounds(reference.split(), hypothesis.split())
+    assert found == expected
+    assert found.reference == found.hits + found.substitutions + found.deletions
+
+
+def test_texts_without_compounds_count_as_ever():
+    for reference, hypothesis in zip(texts(6), texts(7), strict=True):
+        words = [[f"<{word}>" for word in text.split()] for text in (reference, hypothesis)]
+        assert count_edits_of_compounds(*words).reference == count_edits(*words).reference
+        assert count_edits_of_compounds(*words).errors <= count_edits(*words).errors

@@ -7,6 +7,7 @@ from espnet_otreg.scoring.failures import (
     MODES,
     REPETITION,
     RUNAWAY,
+    UNRELATED,
     WRONG_SCRIPT,
     failure_modes,
 )
@@ -44,6 +45,13 @@ CASES = {
     "six words more than twice": ("a b", "a b c d e f g h i j", "en", [RUNAWAY]),
     "words out of silence": ("", "thanks for watching this video today", "en", [RUNAWAY]),
     "long without spaces": ("你好", "今天天气很好我们一起去公园玩吧", "zh", [RUNAWAY]),
+    "fluent about something else": ("the cat sat down", "she sells red shells", "en", [UNRELATED]),
+    "one word in common": ("the cat sat down", "the best of all", "en", []),
+    "two words missed by chance": ("the cat", "a hat", "en", []),
+    "nothing in answer to three words": ("the cat sat", "", "en", [EMPTY]),
+    "no two characters in common": ("今天天气很好", "我喜欢吃苹果", "zh", [UNRELATED]),
+    "two characters in common": ("今天天气很好", "明天天冷", "zh", []),
+    "short without spaces": ("你好吗朋友", "今天很冷啊", "zh", []),
     "several at once": ("да", "yes " * 9, "ru", [REPETITION, WRONG_SCRIPT, RUNAWAY]),
 }
 
@@ -88,7 +96,7 @@ def test_rates_are_shares_of_the_utterances_and_do_not_depend_on_their_order():
     scored = score(references, hypotheses, normaliser="none", languages=languages)
     parts = summarise(scored)
     assert parts == summarise(scored[::-1])
-    assert parts["en"].failures == dict(zip(MODES, (1, 0, 0, 0), strict=True))
-    assert parts["ru"].failures == dict(zip(MODES, (0, 1, 1, 0), strict=True))
-    assert parts[TOTAL].failures == dict(zip(MODES, (1, 1, 1, 0), strict=True))
+    assert parts["en"].failures == dict(zip(MODES, (1, 0, 0, 0, 0), strict=True))
+    assert parts["ru"].failures == dict(zip(MODES, (0, 1, 1, 0, 0), strict=True))
+    assert parts[TOTAL].failures == dict(zip(MODES, (1, 1, 1, 0, 0), strict=True))
     assert parts[TOTAL].failures[EMPTY] == parts[TOTAL].empty_hypotheses

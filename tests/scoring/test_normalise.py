@@ -4,7 +4,12 @@ import unicodedata
 import pytest
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.scoring.normalise import NORMALISERS, _whisper, applied, get_normaliser
+from espnet_otreg.scoring.normalise import (
+    NORMALISERS,
+    _whisper,
+    applied,
+    get_normaliser,
+)
 
 CASES = {
     "case and punctuation go": ("¡Hola, Señor!", "hola señor"),
@@ -91,3 +96,36 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
     monkeypatch.setitem(sys.modules, "whisper_normalizer.basic", None)
     with pytest.raises(UserError, match=r"pip install 'espnet_otreg\[whisper\]'"):
         get_normaliser("whisper_english")
+
+
+OPEN_ASR = {
+    "accents stay": ("de", "Schöne Straße, äh!", "schöne straße äh"),
+    "numbers become words": ("de", "am 3. Mai", "am drei mai"),
+    "thousands are one number however they are parted": (
+        "es",
+        "10.000 y 10 000",
+        "diez mil y diez mil",
+    ),
+    "brackets go with what is in them": ("fr", "oui [rires] (bas) non", "oui non"),
+    "vowel signs stay": ("hi", "हिन्दी।", "हिन्दी"),
+    "an apostrophe parts words": ("fr", "l'homme", "l homme"),
+    "a language that is not counted in keeps its digits": ("xx", "3 Bar", "3 bar"),
+    "English is Whisper's English": (
+        "en",
+        "It's the colour of 20 cats",
+        "it is the color of 20 cats",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPEN_ASR)
+def test_open_asr_normalises_as_the_leaderboards_multilingual_tables(case):
+    pytest.importorskip("num2words")
+    language, text, expected = OPEN_ASR[case]
+    assert get_normaliser("open_asr")(text, language) == expected
+
+
+def test_open_asr_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "num2words", None)
+    with pytest.raises(UserError, match=r"num2words.*espnet_otreg\[open_asr\]"):
+        get_normaliser("open_asr")

@@ -69,13 +69,14 @@ def test_equal_systems_share_a_rank_and_reverse_nothing():
 
 
 def test_command_prints_all_normalisers_and_writes_both_tables(files, capsys):
+    pytest.importorskip("num2words")
     command.main([*files, "--normalisers", "all", "--output", "out/s.md", "out/s.json"])
     printed = capsys.readouterr().out
-    for name in ("none", "basic", "whisper_basic", "whisper_english"):
+    for name in ("none", "basic", "whisper_basic", "whisper_english", "open_asr"):
         assert f"  {name} " in printed
     assert "| plain  | basic           |" in Path("out/s.md").read_text(encoding="utf-8")
     content = json.loads(Path("out/s.json").read_text())
-    assert len(content["rates"]) == 4 * 2 * 3
+    assert len(content["rates"]) == 5 * 2 * 3
     cell = {
         (r["normaliser"], r["system"], r["language"]): (r["applied"], r["error_rate"])
         for r in content["rates"]

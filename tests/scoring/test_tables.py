@@ -63,7 +63,8 @@ def test_verdicts_print_the_in_domain_side_next_to_the_gain(experiments):
     lines = verdicts(compared(experiments))
     assert lines[0] == "- **OTReg** against stock:"
     assert lines[1].startswith("  - in-domain (covost2_test): not distinguishable, +2.50 [")
-    assert lines[2].startswith("  - cross-domain (fleurs_test): better, −15.00 [−15.00, −15.00]")
+    expected = "lower for this common checkpoint and arm seed, −15.00 [−15.00, −15.00]"
+    assert lines[2].startswith(f"  - cross-domain (fleurs_test): {expected}")
     assert lines[2].count("−33.33 % relative") == 1
 
 
@@ -75,7 +76,7 @@ def test_verdicts_count_the_seeds_that_agree_and_warn_of_few_speakers(tmp_path, 
     }
     pair = [f"{folders['a1']},{folders['a2']}", f"{folders['b1']},{folders['b2']}"]
     comparison = compared(pair, SETS[1:])
-    assert "better in 1 of 2 seeds; only 6 speakers, read with care)" in verdicts(comparison)[1]
+    assert "lower in 1 of 2 runs; only 6 speakers, read with care)" in verdicts(comparison)[1]
     assert difference_table(comparison).rows[-2][-2:] == ["1 of 2", "6"]
     # Three speakers of one language are too few for any interval.
     assert difference_table(comparison).rows[0][4] == "–"
@@ -99,10 +100,10 @@ def test_two_sets_of_one_domain_are_named_in_the_header(experiments):
 def test_summary_names_normaliser_seeds_and_sets(experiments):
     text = summary(compared(experiments))
     assert text.startswith(MAIN)
-    assert "normaliser `basic`; 1 or 2 training seeds, mean ± standard deviation" in text
+    assert "normaliser `basic`; 1 or 2 trained models, mean ± standard deviation" in text
     assert "in-domain is covost2_test, cross-domain is fleurs_test; `macro` is the mean" in text
     alone = summary(compared(["exp/base", "exp/ot_1"]))
-    assert "one training seed, so how much training itself varies is unknown" in alone
+    assert "one trained model, so how much training itself varies is unknown" in alone
 
 
 def test_sizes_are_shown_per_language(experiments):

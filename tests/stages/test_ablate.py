@@ -71,7 +71,8 @@ def test_the_table_holds_what_hand_and_bootstrap_compute(recipe, capsys):
     stock, ours, wide = ([*row[1:4], row[5]] for row in table[2:5])
     # Speakers err 4 and 5 times in ten, or 2.5 and 3.5 (mean of the seeds), or 2 and 7.
     assert stock == ["2", "45.00 ± 0.00", "–", "0:01:30 (×1.00)"]
-    assert ours == ["2", "30.00 ± 7.07", "−15.00 [−15.00, −15.00] *", "0:01:45 (×1.17)"]
+    # of two seeds 10 points apart Student's interval: 12.71 times 5 points to either side
+    assert ours == ["2", "30.00 ± 7.07", "−15.00 [−78.53, +48.53]", "0:01:45 (×1.17)"]
     assert wide[1] == "45.00 ± 0.00"
     results = json.loads(Path("exp/ablations/what/recipe/results.json").read_text())
     part = results["test_sets"][0]["parts"]["total"]["results"]["λ = 1"]["difference"]["absolute"]
@@ -149,7 +150,7 @@ def test_a_dry_run_says_what_is_done_begun_and_missing_and_makes_nothing(recipe,
     assert lines[2].split() == ["stock", "conf/stock.yaml", "–", "done", "done"]
     assert lines[3].split()[-2:] == ["done", "begun"]
     assert lines[4].split()[-3:] == ["1.0", "missing", "missing"]
-    assert lines[-1] == "3 variants x 2 seeds = 6 trainings: 3 done, 1 begun, 2 missing"
+    assert lines[-1] == "3 variants x 2 runs = 6 trainings: 3 done, 1 begun, 2 missing"
     assert sorted(map(str, Path().rglob("*"))) == kept
 
 

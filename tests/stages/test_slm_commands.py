@@ -105,6 +105,17 @@ def test_the_command_writes_what_python_says(experiment, frames, tmp_path):
         assert row == {**answer.shortening._asdict(), "capped": answer.capped}
 
 
+def test_the_best_checkpoint_by_cross_entropy_goes_before_that_by_loss(experiment, lm, tmp_path):
+    for name in ("config.yaml", "valid.loss.best.pth"):
+        (tmp_path / name).write_bytes((experiment / name).read_bytes())
+    by_loss = SpeechLanguageModel.from_pretrained(tmp_path)  # all there is in earlier trainings
+    torch.save(build(lm).state_dict(), tmp_path / "valid.loss_ce.best.pth")
+    by_entropy = SpeechLanguageModel.from_pretrained(tmp_path)
+    named = SpeechLanguageModel.from_pretrained(tmp_path, "valid.loss.best.pth")
+    weights = [one.model.adapter.out.weight for one in (by_loss, by_entropy, named)]
+    assert torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[1])
+
+
 def test_sets_are_decoded_from_cached_frames_in_their_languages(experiment, frames, tmp_path):
     data = tmp_path / "set_test"
     write_lines(data / "wav.scp", [f"{utt} absent.wav" for utt in UTTS])

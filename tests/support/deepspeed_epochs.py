@@ -73,7 +73,8 @@ for epochs in (2, 3):  # the second goes on where the first ended
         trainer_options=options,
     )
     print("epochs:", *sorted(path.name for path in folder.glob("checkpoint_*")))
-average = torch.load(folder / "valid.loss.ave.pth", weights_only=True)
+criterion = ".".join(given["best_model_criterion"][0][:2])
+average = torch.load(folder / f"{criterion}.ave.pth", weights_only=True)
 model().load_state_dict(average)
 assert {"adapter", "decoder"} <= {name.split(".")[0] for name in average}
 print("trained:", *sorted(changed(trained)))

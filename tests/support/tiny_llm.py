@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -37,6 +39,7 @@ def save_llm(
     tie: bool = True,
     positions: int = 512,
     pieces: int = 320,
+    window: int = 512,
 ) -> Path:
     """Save a model and its tokenizer; the same arguments give the same weights."""
     tokenizer = train_tokenizer(SENTENCES, pieces)
@@ -49,11 +52,13 @@ def save_llm(
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        _network(kind, tokenizer, width, layers, positions, tie).save_pretrained(folder)
+        _network(kind, tokenizer, width, layers, positions, tie, window).save_pretrained(folder)
     return folder
 
 
-def _network(kind: str, tokenizer: Any, width: int, layers: int, positions: int, tie: bool) -> Any:
+def _network(
+    kind: str, tokenizer: Any, width: int, layers: int, positions: int, tie: bool, window: int
+) -> Any:
     shared = {
         "vocab_size": len(tokenizer),
         "bos_token_id": None,
@@ -67,6 +72,15 @@ def _network(kind: str, tokenizer: Any, width: int, layers: int, positions: int,
             GPT2Config(
                 n_embd=width, n_layer=layers, n_head=2, n_inner=2 * width, n_positions=positions,
                 resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shared,
+            )
+        )  # fmt: skip
+    if kind == "gemma3":  # one layer looks at a window, the next at everything
+        return Gemma3ForCausalLM(
+            Gemma3TextConfig(
+                hidden_size=width, num_hidden_layers=layers, num_attention_heads=2,
+                num_key_value_heads=1, head_dim=width // 2, intermediate_size=2 * width,
+                max_position_embeddings=positions, sliding_window=window,
+                layer_types=["sliding_attention", "full_attention"] * (layers // 2), **shared,
             )
         )  # fmt: skip
     classes = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}

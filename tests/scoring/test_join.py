@@ -1,0 +1,150 @@
+"""Several finished tables, each of other foundation models, as one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from espnet_otreg.files import read_json
+from espnet_otreg.stages import compare
+
+TAG = "decode_x"
+SYSTEMS = ("base", "ours")
+
+
+def config_of(encoder, lm, start, seed, **more):
+    told = {"seed": seed, "model": "slm", "max_epoch": 3, "init_param": start or "[]"}
+    if start:
+        told["init_param"] = f"[exp/{start}/valid.pth]"
+    told |= {"encoder_conf": f"{{experiment: {encoder}}}", "decoder_conf": f"{{model: {lm}}}"}
+    return "".join(f"{key}: {value}\n" for key, value in (told | more).items())
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch, make_experiment):
+    """Two encoders crossed with two language models, which move what the second system gains."""
+    monkeypatch.chdir(tmp_path)
+    made = []
+    for encoder in (1, 2):
+        for lm in (1, 2):
+            name = f"e{encoder}_m{lm}"
+            start = f"asr_stage1_{name}"
+            for system in SYSTEMS:
+                folder = Path(f"exp/asr_{system}_{name}")
+                wrong = [6, 7] if system == "base" else [6 - 2 * encoder + lm, 6 - lm]
+                make_experiment(folder, {"fleurs_test": wrong})
+                (folder / "config.yaml").write_text(config_of(f"enc{encoder}", f"lm{lm}", start, 1))
+            made.append(f"exp/{name}.json")
+            compare.main(
+                [
+                    *("--baseline", f"exp/asr_base_{name}", "--systems", f"exp/asr_ours_{name}"),
+                    *("--names", *SYSTEMS, "--decode_tag", TAG, "--cross_domain", "fleurs_test"),
+                    *("--output", f"exp/{name}.md", "--json", made[-1], "--samples", "300"),
+                ]
+            )
+    return made
+
+
+def join(files, *more):
+    given = ["--join", *files, "--output", "all.md", "--json", "all.json", "--samples", "300"]
+    compare.main([*given, *more])
+    return read_json(Path("all.json"))
+
+
+def test_foundation_models_become_levels_that_the_interval_covers(finished, capsys):
+    capsys.readouterr()
+    found = join(finished)
+    text = capsys.readouterr().out
+    covers = "speech encoders (2), language models (2), common checkpoints (4), arm seeds (4)"
+    assert f"Intervals of differences are over utterances (12), {covers}." in text
+    result = found["test_sets"][0]["parts"]["total"]["results"]["ours"]
+    assert result["held"] == [] and len(result["seed_rates"]) == 4
+    assert result["covers"] == {
+        **{"speakers": 12, "encoder": 2, "lm": 2},
+        **{"checkpoint": 4, "seed": 4},
+    }
+    alone = [read_json(Path(name))["test_sets"][0]["parts"]["total"] for name in finished]
+    points = [part["results"]["ours"]["difference"]["absolute"] for part in alone]
+    whole = result["difference"]["absolute"]
+    assert whole["value"] == pytest.approx(sum(p["value"] for p in points) / 4)
+    assert whole["high"] - whole["low"] > max(p["high"] - p["low"] for p in points)
+    levels = [component["level"] for component in result["components"]]
+    assert levels[2:4] == ["speech encoders", "language models"]
+    assert found["systems"][0]["seeds"][3]["labels"]["lm"] == "lm2"
+
+
+def test_what_the_variance_comes_from_can_be_drawn(finished):
+    pytest.importorskip("matplotlib")
+    join(finished, "--picture", "variance.svg")
+    assert b"language models" in Path("variance.svg").read_bytes()
+    assert Path("variance.png").is_file()
+
+
+def test_a_table_alone_says_that_its_foundation_models_are_held(finished):
+    found = read_json(Path(finished[0]))["test_sets"][0]["parts"]["total"]["results"]["ours"]
+    assert found["held"] == ["encoder", "lm", "checkpoint", "seed"]
+    page = Path("exp/e1_m1.md").read_text(encoding="utf-8")
+    assert "held at one: speech encoder, language model, common checkpoint, arm seed." in page
+
+
+def edit(path, change):
+    content = read_json(Path(path))
+    change(content)
+    Path(path).write_text(json.dumps(content))
+
+
+def drop_labels(content):
+    del content["systems"][0]["seeds"][0]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(normaliser="none"), "different protocols: the normaliser is basic in"),
+        (lambda c: c["systems"][1].update(name="theirs"), "the list of systems is .*theirs"),
+        (lambda c: c["test_sets"][0].update(domain="in-domain"), "the list of test sets is "),
+        (lambda c: c["systems"][1]["seeds"].append(c["systems"][1]["seeds"][0]),
+         "the number of models is .1, 1. in the first and .1, 2."),
+        (lambda c: c.update(decode_tag="decode_y"), "the way of decoding is decode_x in"),
+        (drop_labels, "made before tables said what a model is a draw of: make it again"),
+        (lambda c: c.pop("made"), "is no results.json of espnet_otreg.stages.compare"),
+    ],
+)  # fmt: skip
+def test_tables_of_other_protocols_are_refused(finished, change, message):
+    edit(finished[1], change)
+    with pytest.raises(SystemExit, match=message):
+        join(finished)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"max_epoch": 4}, "different protocols: max_epoch; max_epoch is 3 and 4"),
+        ({"model_conf": "{ot_conf: {weight: 1}}"}, "model_conf.ot_conf is None and .'weight': 1"),
+        ({"train_shape_file": "[exp/stats/k/other/speech_shape]"}, "train set is None and other"),
+    ],
+)
+def test_models_of_other_configs_or_data_are_refused(finished, more, message):
+    told = config_of("enc1", "lm2", "asr_stage1_e1_m2", 1, **more)
+    Path("exp/asr_ours_e1_m2/config.yaml").write_text(told)
+    with pytest.raises(SystemExit, match=message):
+        join(finished)
+
+
+def test_one_table_given_twice_is_refused(finished):
+    with pytest.raises(SystemExit, match="are one replicate of base"):
+        join([finished[0], finished[0]])
+
+
+def test_a_hole_in_the_crossing_is_no_error(finished):
+    assert join(finished[:3])["test_sets"][0]["parts"]["total"]["results"]["ours"]["held"] == []
+
+
+def test_joining_takes_no_systems_besides(finished):
+    with pytest.raises(SystemExit):
+        join([*finished, "--systems", "exp/asr_ours_e1_m1"])
+
+
+def test_tables_of_different_code_are_joined_and_say_so(finished):
+    edit(finished[0], lambda content: content["made"].update(git="abc"))
+    assert "by different code: abc, " in join(finished)["caveats"][-1]
