@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from espnet_otreg.corpora.record import Prepared, Record, Rejected, make_utt_id
-from espnet_otreg.corpora.table_clips import NO_COLUMN, Clip, read_clips, read_languages
+from espnet_otreg.corpora.table_clips import ANY, NO_COLUMN, Clip, read_clips, read_languages
 from espnet_otreg.corpora.table_files import find_files, languages_by_folder, split_names
 from espnet_otreg.corpora.table_map import TableMap, find_map, read_map
 from espnet_otreg.errors import UserError
@@ -102,7 +102,7 @@ def _is_other(tables: TableMap, clip: Clip, language: str, split: str) -> str:
     own = "" if tables.language or "language" not in tables.columns else clip.language
     if own and tables.languages.get(own, own) != language:
         return f"language '{own}'"
-    told = "split" in tables.columns and (clip.split or not clip.problem)
+    told = "split" in tables.columns and clip.split != ANY
     if told and clip.split not in split_names(split):
         return f"split '{clip.split}'"
     return ""

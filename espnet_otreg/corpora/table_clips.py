@@ -27,6 +27,7 @@ from espnet_otreg.progress import progress
 INDEX = "rows.jsonl"
 INSIDE = "./"  # begins the path of a recording that was written beside the index
 NO_COLUMN = "no column"
+ANY = "*"  # split of a row that cannot be read
 LONGEST = 150  # bytes of an id: it becomes the name of a file
 LATEST = 1e6  # seconds into a recording
 _WORDS = ("text", "speaker", "language", "split", "translation")
@@ -125,13 +126,15 @@ class _Rows:
 
     def clip(self, row: TableRow) -> Clip:
         """Read a row; whatever is wrong with it is told."""
+        if row.problem:
+            return Clip(row.where, split=ANY, problem=row.problem)
         columns = self.tables.columns
         values = {meaning: _first(row.fields, names) for meaning, names in columns.items()}
         clip = Clip(row.where, _name(_word(values.get("id"))))
         clip = clip._replace(**{key: _word(values.get(key)) for key in _WORDS})
         if not _encodes("".join(clip)):
-            return Clip(row.where, problem="not Unicode: half a character")
-        problem = row.problem or self._lacking(row.fields) or _not_text(values.get("text"))
+            return Clip(row.where, split=ANY, problem="not Unicode: half a character")
+        problem = self._lacking(row.fields) or _not_text(values.get("text"))
         if problem:
             return clip._replace(problem=problem)
         return self._located(clip, values)

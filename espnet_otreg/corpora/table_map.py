@@ -45,6 +45,8 @@ class Preset(NamedTuple):
     language: str = ""
     speakers: str = ""  # put before a speaker's number
     splits: Mapping[str, tuple[Patterns, ...]] = {}  # choices of files, the first present counts
+    files: str = ""
+    audio_root: str = ""
 
 
 def _both(split: str) -> tuple[Patterns, ...]:
@@ -77,8 +79,10 @@ PRESETS = {
     "common_voice_spontaneous": Preset(
         {
             **{"audio": ("audio_file",), "text": ("transcription",), "id": ("audio_file",)},
-            **{"speaker": ("client_id",), "language": ("language",), "split": ("split",)},
-        }
+            **{"speaker": ("client_id",), "split": ("split",)},
+        },
+        files="ss-corpus-{language}.tsv",
+        audio_root="audios",
     ),
     "nemo": Preset(
         {
@@ -175,11 +179,11 @@ def read_map(root: Path) -> TableMap:
         frozenset({*NEEDED, *(meaning for meaning, names in own.items() if names)}),
         told["format"] or preset.format,
         {**preset.splits, **splits},
-        told["files"],
+        told["files"] or ("" if splits else preset.files),
         told["language"] or preset.language,
         _codes(place, given.get("languages")),
         told["target"],
-        told["audio_root"],
+        told["audio_root"] or preset.audio_root,
         preset.speakers,
     )
 

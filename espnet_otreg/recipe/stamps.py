@@ -18,7 +18,7 @@ from espnet_otreg.yaml_files import parse_yaml
 LARGE = 1 << 20  # bytes from which on a hash is worth keeping
 ARCHIVES = {".gz", ".tgz", ".tar"}
 AUDIO = {".flac", ".wav", ".mp3", ".opus", ".ogg", ".npy", *ARCHIVES}  # known by name and size
-LISTS = (".jsonl.gz", ".csv.gz")  # no archives: known by their content
+LISTS = (".jsonl.gz",)  # no archives: known by their content
 TABLES = {".tsv", ".txt", ".csv", ".json", ".jsonl", ".parquet", ".arrow", *ARCHIVES}  # of a corpus
 _ABOVE_KEY = re.compile(r'[^\s"]*/(?=[0-9a-f]{8}/)')  # where recordings lie is not what they are
 CORPUS_DEPTH = 4  # levels of folders in which a corpus keeps its tables

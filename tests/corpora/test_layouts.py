@@ -1,5 +1,6 @@
 """Twelve layouts: the same utterances however somebody got them are the same data directory."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_otreg.corpora import CORPORA, table
 from espnet_otreg.corpora.audio import load_clip
 from espnet_otreg.corpora.datadir import DataDir
+from espnet_otreg.errors import UserError
 from espnet_otreg.stages import prepare_data
 from tests.support import corpus_trees as trees
 from tests.support import table_trees as tables
@@ -150,3 +153,47 @@ def test_every_layout_of_a_corpus_is_read_to_the_same_data_directory(tmp_path, c
         assert got[split][0] == expected[split][0]
         for utt, samples in expected[split][1].items():
             assert np.abs(got[split][1][utt] - samples).max() <= 1  # a copy rounds again
+
+
+@pytest.mark.parametrize("corpus", ["mls", "librispeech"])
+def test_copies_of_audiobooks_on_the_hub_name_clips_and_readers_as_the_archives_do(
+    tmp_path, corpus
+):
+    clips = trees.plant(tmp_path / "own", corpus, ["a", "b"])
+    language = trees.LAYOUTS[corpus].language
+    own = CORPORA[corpus].prepare(tmp_path / "own", language, "test", tmp_path)
+    rows = [
+        {
+            **{"audio": {"bytes": clip.read_bytes(), "path": clip.name}, "id": clip.stem},
+            **{"text": text, "transcript": text, "speaker_id": int(re.split("[-_]", clip.stem)[0])},
+        }
+        for clip, text in zip(clips, "ab", strict=True)
+    ]
+    tables.write_map(tmp_path / "hub", preset=corpus)
+    if corpus == "mls":
+        tables.write_parquet(tmp_path / "hub/french/test-00000-of-00001.parquet", rows)
+    else:
+        for half, few in (("clean", rows[:1]), ("other", rows[1:])):
+            tables.write_parquet(tmp_path / f"hub/{half}/test/0000.parquet", few)
+    assert table.languages(tmp_path / "hub") == [language]
+    copy = table.prepare(tmp_path / "hub", language, "test", tmp_path / "work")
+    assert [r._replace(audio="") for r in copy.records] == [
+        r._replace(audio="") for r in own.records
+    ]
+    (tmp_path / "hub/other/test/0000.parquet").unlink(missing_ok=True)
+    if corpus == "librispeech":  # `test` is always both halves
+        with pytest.raises(UserError, match=r"no file for 'en' test; looked for all/test"):
+            table.prepare(tmp_path / "hub", language, "test", tmp_path / "work")
+
+
+def test_spontaneous_speech_is_read_as_a_table(tmp_path):
+    voice(1, tmp_path / "audios/spontaneous-speech-fr-1.mp3")
+    names = ("client_id", "audio_file", "prompt", "transcription", "split")
+    rows = [("s1", "spontaneous-speech-fr-1.mp3", "Quoi ?", "[um] oui", "test")]
+    rows += [("s1", "spontaneous-speech-fr-2.mp3", "Quoi ?", "", "")]
+    trees.write_table(tmp_path / "ss-corpus-fr.tsv", [names, *rows])
+    tables.write_map(tmp_path, preset="common_voice_spontaneous")
+    prepared = table.prepare(tmp_path, "fr", "test", tmp_path / "work")
+    (record,) = prepared.records
+    assert (record.text, record.speaker) == ("[um] oui", "s1")
+    assert prepared.notes == {"rows of split ''": 1}
