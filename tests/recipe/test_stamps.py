@@ -8,7 +8,6 @@ import pytest
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe import stamps
 from espnet_otreg.recipe.stamps import Stamps
-from tests.support import packages
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +55,6 @@ def test_a_corpus_is_known_by_its_tables_and_the_sizes_of_its_archives(here):
         changed = stamp("corpus", "corpus")
         assert changed != before
         before = changed
-
-
-def test_the_table_of_an_unpacked_package_is_seen(here):
-    packages.prompts(here / "corpus", {"activated": "Activated."})
-    before = stamp("corpus", "corpus")
-    packages.prompts(here / "corpus", {"activated": "Activated, and more of it."})
-    assert stamp("corpus", "corpus") != before
 
 
 def test_the_hash_of_a_large_file_is_kept_until_the_file_changes(here, monkeypatch):
