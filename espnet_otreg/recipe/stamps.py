@@ -131,4 +131,5 @@ def _tables(root: Path, depth: int = CORPUS_DEPTH) -> Iterator[Path]:
             if path.suffix in TABLES or path.name == MAP:
                 yield path
         elif depth and entry.is_dir() and entry.name not in ("clips", "wav", "wavs"):
-            yield from _tables(path, depth - 1)
+            # an unpacked package's own folders are no levels of the corpus
+            yield from _tables(path, depth - (entry.name not in ("usr", "share")))

@@ -8,6 +8,7 @@ from espnet_otreg.corpora import prompts, prompts_text
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
+from espnet_otreg.recipe.stamps import Stamps
 from espnet_otreg.stages import prepare_data
 from tests.support import packages
 
@@ -195,3 +196,11 @@ def test_the_real_packages_keep_texts_apart():
             for record in listed.records:
                 assert seen.setdefault(record.text.lower(), split) == split
         assert len(prepare(root, "all3", language).records) >= 225
+
+
+def test_a_recipe_sees_that_the_list_changed(tmp_path):
+    stamps = []
+    for text in ("Activated.", "Activated, and more of it."):
+        packages.prompts(tmp_path / "corpus", {"activated": text})
+        stamps.append(Stamps(tmp_path / "cache.json").corpus(str(tmp_path / "corpus")).stamp)
+    assert stamps[0] != stamps[1]
