@@ -42,9 +42,13 @@ facts+=(
 if [[ " $* " != *" --help "* ]]; then
     encoder=$(part "$(value speech_encoder)") lm=$(part "${lm}")
     given+=(--speech_encoder "${encoder}" --language_model "${lm}")
-    export PROMPTS=${PROMPTS:-${DOWNLOADS}}
-    [[ " $(value train_corpora) $(value test_corpora) " != *" prompts "* ]] ||
-        python3 -m espnet_otreg.stages.fetch $(each 'asterisk-*' ${langs}) > /dev/null
+    if [ -z "${PROMPTS}" ] && [[ " $(value train_corpora) $(value test_corpora) " == *" prompts "* ]]; then
+        export PROMPTS=${DOWNLOADS}/prompts
+        mkdir -p "${PROMPTS}"
+        for lang in ${langs}; do  # links alone: what else was fetched is no part of the corpus
+            ln -sfn "$(python3 -m espnet_otreg.stages.fetch "asterisk-${lang}")" "${PROMPTS}/asterisk-${lang}"
+        done
+    fi
     if [ -z "${NATURAL}" ]; then
         export NATURAL=${DOWNLOADS}/natural-${langs// /-}
         texts=(fillets-text fortunes $(each 'asterisk-*' ${langs}))
