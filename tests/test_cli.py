@@ -49,7 +49,7 @@ def test_help_has_a_line_for_every_verb():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["scor"], "error: unknown verb 'scor': did you mean score?\n"),
+        (["scor"], "error: unknown verb 'scor': did you mean score or rescore?\n"),
         (["xyzzy"], "error: unknown verb 'xyzzy': see espnet-otreg --help\n"),
         (["completion", "fish"], "error: completion takes one of bash, zsh, got 'fish'\n"),
     ],

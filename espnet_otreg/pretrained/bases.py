@@ -82,6 +82,34 @@ def is_frozen(part: nn.Module) -> bool:
     return _count(part) > 0 and _count(part, trained=True) == 0
 
 
+def with_lora(network: Any, conf: dict) -> Any:
+    """Add low-rank adapters; only they will train."""
+    try:
+        import peft
+    except ImportError as error:
+        raise UserError(
+            "decoder_conf.lora_conf needs the package peft: pip install espnet_otreg[slm]"
+        ) from error
+    try:
+        return peft.get_peft_model(network, peft.LoraConfig(task_type="CAUSAL_LM", **conf))
+    except (TypeError, ValueError) as error:
+        names = sorted({name.rsplit(".", 1)[-1] for name, part in network.named_modules()
+                        if isinstance(part, nn.Linear)})  # fmt: skip
+        raise UserError(
+            f"decoder_conf.lora_conf {conf}: {error}; the model's linear layers are called "
+            f"{', '.join(names)}"
+        ) from error
+
+
+def without_dropout(network: nn.Module) -> None:
+    """Switch every dropout off, in training mode too."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # type: ignore[assignment]
+
+
 def _count(part: nn.Module, trained: bool = False) -> int:
     return sum(p.numel() for p in part.parameters() if p.requires_grad or not trained)
 

@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
-from torch import Tensor, nn
+from torch import Tensor
 
 from espnet_otreg.configuration import options_of
 from espnet_otreg.errors import UserError, one_line
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.sequences import Spliced
-from espnet_otreg.pretrained.bases import DTYPES, Base, KeepsDtype
+from espnet_otreg.pretrained.bases import DTYPES, Base, KeepsDtype, with_lora, without_dropout
 from espnet_otreg.pretrained.lm_features import fingerprint
 from espnet_otreg.pretrained.masked_lm import import_transformers, load, resolve
 from espnet_otreg.pretrained.prefix import Prefix, PrefixCache
+from espnet_otreg.pretrained.products import speed_up
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class CausalLMConf:
     reuse_prompt: bool = option(
         True, "read what stands before the speech once, not in every step, where all its weights "
         "are frozen; the loss is the same",
+    )  # fmt: skip
+    fast_products: bool = option(
+        True, "multiply with frozen float32 weights by oneDNN on CPUs where that is known to be "
+        "quicker (AMD's); equal up to rounding",
     )  # fmt: skip
     trust_remote_code: bool = option(False, "run Python code that comes with the model")
 
@@ -77,6 +82,8 @@ class CausalLM(KeepsDtype, AbsDecoder):
         )
         self.prepare(network, conf.lora_conf, conf.gradient_checkpointing, conf.trainable)
         self.reuse_prompt = conf.reuse_prompt
+        if conf.fast_products and not (conf.trainable or conf.lora_conf):
+            speed_up(self.network)
         if encoder_output_size != self.dimension:
             raise UserError(
                 f"the adapter gives {encoder_output_size} dimensions and {conf.model} takes "
@@ -116,7 +123,7 @@ class CausalLM(KeepsDtype, AbsDecoder):
         network.requires_grad_(trainable)
         if gradient_checkpointing:
             network.gradient_checkpointing_enable({"use_reentrant": False})
-            _without_dropout(network)  # it needs training mode, where dropout would act
+            without_dropout(network)  # it needs training mode, where dropout would act
         self.checkpointed, self.trainable = gradient_checkpointing, trainable
         self.network: Any = with_lora(network, lora_conf) if lora_conf else network
         takes = inspect.signature(network.forward).parameters
@@ -170,8 +177,11 @@ class CausalLM(KeepsDtype, AbsDecoder):
         if self._counts_positions:
             before = 0 if prefix is None else prefix.lengths.unsqueeze(1)
             arguments["position_ids"] = inputs.positions + before
-        if self._keeps_logits:
-            arguments["logits_to_keep"] = last
+        if self._keeps_logits:  # by number they would be a view, for which matmul copies the table
+            length = inputs.x.shape[1]
+            arguments["logits_to_keep"] = torch.arange(
+                length - last, length, device=inputs.x.device
+            )
         return self.network(**arguments).logits[:, -last:].float()
 
     def generate(
@@ -268,30 +278,3 @@ def embedding_size(model: str, trust_remote_code: bool = False) -> int:
         raise UserError(f"{folder}: its config.json cannot be read: {one_line(error)}") from error
     config = config.get_text_config()
     return getattr(config, "word_embed_proj_dim", None) or config.hidden_size
-
-
-def with_lora(network: Any, conf: dict) -> Any:
-    """Add low-rank adapters; only they will train."""
-    try:
-        import peft
-    except ImportError as error:
-        raise UserError(
-            "decoder_conf.lora_conf needs the package peft: pip install espnet_otreg[slm]"
-        ) from error
-    try:
-        return peft.get_peft_model(network, peft.LoraConfig(task_type="CAUSAL_LM", **conf))
-    except (TypeError, ValueError) as error:
-        names = sorted({name.rsplit(".", 1)[-1] for name, part in network.named_modules()
-                        if isinstance(part, nn.Linear)})  # fmt: skip
-        raise UserError(
-            f"decoder_conf.lora_conf {conf}: {error}; the model's linear layers are called "
-            f"{', '.join(names)}"
-        ) from error
-
-
-def _without_dropout(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        elif isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # type: ignore[assignment]
