@@ -9,6 +9,7 @@ adapter's output with the text. Utterances that have no path are listed in rejec
 
 import argparse
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Sequence[str] | None = None) -> None:
     """Align."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of torch, to ESPnet
     args = get_parser().parse_args(cmd)
     run(lambda: align(args))
 

@@ -84,7 +84,6 @@ def asked(args: argparse.Namespace, **further: Any) -> "Asked":
     """Say how the model is to be opened."""
     from espnet_otreg.transcribe.opening import Asked
 
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of torch to ESPnet
     bases = {part: getattr(args, part) for part in ("encoder", "decoder")}
     return Asked(
         model=args.model,
@@ -98,6 +97,7 @@ def asked(args: argparse.Namespace, **further: Any) -> "Asked":
 
 def main(cmd: Sequence[str] | None = None) -> None:
     """Transcribe."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of torch, to ESPnet
     args = get_parser().parse_args(cmd)
     run(lambda: transcribe(args))
 

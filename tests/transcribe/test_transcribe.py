@@ -1,10 +1,12 @@
 """`espnet-otreg transcribe` and `align` on tiny models of every kind."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.scoring.hypotheses import read_hypotheses
@@ -13,6 +15,7 @@ from espnet_otreg.transcribe import Transcript
 from espnet_otreg.transcribe.opening import Asked, open_model
 from espnet_otreg.transcribe.recognisers import CTCRecogniser
 from espnet_otreg.transcribe.recordings import read
+from tests.support.hostile_packs import edit
 from tests.support.tiny_packs import MODEL, save_clip
 
 GIVEN = {"otreg": [], "ot_transfer": [], "slm": ["--language", "en", "--max_new_tokens", "12"]}
@@ -91,6 +94,33 @@ def test_encoders_that_see_their_neighbours_padding_get_one_recording_at_a_time(
     monkeypatch.setattr(CTCRecogniser, "_scores", each_alone)
     clean, _ = open_model(Asked(str(packs["otreg"])))
     assert (mixing.batch_size, clean.batch_size) == (1, 16)
+
+
+def test_an_experiment_opens_from_anywhere_though_it_names_files_by_relative_paths(
+    homes, folder, tmp_path, monkeypatch
+):
+    root = tmp_path / "recipe"
+    shutil.copytree(homes["otreg"].parents[1], root)
+    experiment = root / "exp" / homes["otreg"].name
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    statistics = f"exp/{experiment.name}/stats.npz"
+    edit(
+        experiment / "config.yaml", bpemodel="data/bpe.model", normalize_conf__stats_file=statistics
+    )
+    assert config["bpemodel"].endswith("/data/bpe.model")
+    monkeypatch.chdir(tmp_path)
+    clip = read(folder / "a.wav", 16000)
+    moved, _ = open_model(Asked("recipe/exp/" + experiment.name, model_file=MODEL))
+    there, _ = open_model(Asked(str(homes["otreg"]), model_file=MODEL))
+    assert moved.recognise([clip], None) == there.recognise([clip], None)
+
+
+def test_an_experiment_of_others_may_ask_for_no_more_than_a_pack(homes, folder, tmp_path):
+    foreign = tmp_path / "foreign"
+    shutil.copytree(homes["otreg"], foreign)
+    edit(foreign / "config.yaml", frontend="s3prl")
+    told = fails(transcribe, [foreign, folder / "a.wav"])
+    assert "frontend is 's3prl', and a pack may ask for" in told
 
 
 def test_exact_decoding_is_espnets_beam_search_and_has_times_too(packs, folder, capsys):
