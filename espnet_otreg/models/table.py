@@ -29,6 +29,8 @@ class TableCTC(nn.Module):
         silence: id of the row that is the blank
     """
 
+    ids: Tensor  # (1 + N,) of the rows, the blank first
+
     def __init__(self, conf: SLMConf, pieces: Tensor, silence: int) -> None:
         super().__init__()
         known = pieces[pieces >= 0].unique()  # sorted
@@ -40,7 +42,7 @@ class TableCTC(nn.Module):
         self.likeness = conf.table_likeness
         self.scale = conf.table_scale or SCALES[conf.table_likeness]
         ids = torch.cat([torch.tensor([silence]), known])
-        self.register_buffer("ids", ids, persistent=False)  # (1 + N,) the blank first
+        self.register_buffer("ids", ids, persistent=False)
 
     def columns(self, spoken: Tensor) -> Tensor:
         """Return where the tokens of (B, L) stand among the rows, 0 on padding."""
