@@ -292,3 +292,22 @@ def test_every_recipe_declares_its_steps(tmp_path, recipe, script, monkeypatch):
     told = done.stdout.splitlines()
     assert any("run   results: never made" in line for line in told)
     assert not (folder / "data").exists()
+
+
+def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
+    recipe = copy.copy(finished)
+    recipe.script = "./run_real.sh"
+    for name in ("natural", "prompts", "whisper", "lm"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    graph = recipe.graph(
+        *("--speech_encoder", str(tmp_path / "whisper"), "--language_model", str(tmp_path / "lm")),
+        NATURAL=str(tmp_path / "natural"),
+        PROMPTS=str(tmp_path / "prompts"),
+        DOWNLOADS=str(tmp_path / "nothing is fetched"),
+    )
+    assert {"train:warm", "train:init", "train:otreg:seed1", "decode:encoder"} <= graph.steps.keys()
+    tested = {name.rsplit(":", 1)[1] for name in graph.steps if name.startswith("score:init")}
+    assert tested == {"natural_test", "prompts_all3"}  # the prompts whole: nothing trains on them
+    assert "train:warm" in graph.steps["train:init"].needs
+    assert not (tmp_path / "nothing is fetched").exists()
