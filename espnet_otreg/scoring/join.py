@@ -98,6 +98,10 @@ def _read(path: Path) -> _Run:
                 f"{path} was made before tables said what a model is a draw of: make it again by "
                 "stage 13 of the recipe, or by espnet_otreg.stages.compare"
             )
+        for model in (model for system in systems for model in system["seeds"]):
+            words = [model["folder"], *model["labels"].values()]
+            if not all(isinstance(word, str) for word in words):
+                raise TypeError(f"a folder and labels in words expected, got {words}")
         protocol = {
             "the list of systems": [system["name"] for system in systems],
             "the list of test sets": [

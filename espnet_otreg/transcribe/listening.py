@@ -105,8 +105,8 @@ class ListeningRecogniser:
         padded = pad_sequence(ids, batch_first=True, padding_value=-1).to(device)
         sizes = torch.tensor([len(row) for row in rows], device=device)
         answer, _ = answer_ids(padded, sizes, self.model.decoder.eos)
-        inputs = self.model.read(heard, languages, answer)
-        logits = self.model.decoder.logits(inputs, answer.shape[1] + 1)[:, :-1]
+        read = self.model.read(heard, languages, answer)
+        logits = self.model.decoder.logits(read.inputs, answer.shape[1] + 1, read.prefix)[:, :-1]
         found = []
         for row, scores in zip(rows, logits.softmax(-1).cpu(), strict=True):
             own = scores[len(scores) - len(row) - 1 : len(scores) - 1]  # the end comes last

@@ -108,6 +108,10 @@ def drop_labels(content):
         (lambda c: c.update(decode_tag="decode_y"), "the way of decoding is decode_x in"),
         (drop_labels, "made before tables said what a model is a draw of: make it again"),
         (lambda c: c.pop("made"), "is no results.json of espnet_otreg.stages.compare"),
+        (
+            lambda c: c["systems"][0]["seeds"][0].update(folder=None),
+            "a folder and labels in words expected, got .None",
+        ),
     ],
 )  # fmt: skip
 def test_tables_of_other_protocols_are_refused(finished, change, message):
