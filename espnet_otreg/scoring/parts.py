@@ -126,7 +126,8 @@ class Parts:
         figures = words.figures(averaged(self.errors[place], [cell.ours for cell in cells]))
         models = models_of(estimate(figures, _labels(cells)))
         rate = interval(float(alone.rates[0]), alone.draws[:, 0], alone.spread, models=models)
-        rate = rate._replace(low=max(0.0, rate.low))
+        if rate.low < 0:  # false of none
+            rate = rate._replace(low=0.0)
         if place == 0:
             return Judged(rate, None)
         paired = self.replicates.paired[place]

@@ -88,7 +88,10 @@ def test_few_speakers_are_told_instead_of_an_interval(tmp_path, make_experiment)
         for name, errors in (("a", 4), ("b", 3))
     ]
     expected = "no interval, −10.00 points; 2 speakers are too few for an interval"
-    assert verdicts(compared(folders, SETS[1:]))[1].endswith(expected)
+    comparison = compared(folders, SETS[1:])
+    assert verdicts(comparison)[1].endswith(expected)
+    rates = [one.interval for part in comparison.sets[0].parts.values() for one in part.results]
+    assert rates and all(math.isnan(rate.low) and math.isnan(rate.high) for rate in rates)
 
 
 def test_two_sets_of_one_domain_are_named_in_the_header(experiments):
