@@ -30,7 +30,7 @@ NAMES = {
     TRAINING: "training",  # of a system decoded elsewhere, of which nothing is known
 }
 _READ = "seed|init_param|model|encoder_conf|decoder_conf|train_data_path_and_name_and_type"
-_BLOCKS = re.compile(rf"(?m)^(?:{_READ}):.*(?:\n[ -].*)*")
+_BLOCKS = re.compile(rf"(?m)^(?:{_READ}):.*(?:\n(?:[ -].*)?)*")  # words may hold empty lines
 _PIECES = re.compile(r"token_list/([^/]+)/lm/")  # a recipe's text in pieces of a language model
 
 Key = tuple[tuple[str, str], ...]

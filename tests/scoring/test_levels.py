@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.comparison import System
-from espnet_otreg.scoring.levels import labels_of, pair
+from espnet_otreg.scoring.levels import LM, SEED, labels_of, pair
 
 
 def trained(folder, **config):
@@ -81,6 +82,16 @@ def test_the_same_replicate_twice_is_refused(tmp_path):
     folders = tuple(trained(tmp_path / name, seed=1, start="exp/init") for name in "ab")
     with pytest.raises(UserError, match=r"one replicate of x .*arm seed 1.*leave one out"):
         labels_of([System("x", folders)])
+
+
+def test_words_with_empty_lines_in_a_record_are_read_to_their_end(tmp_path):
+    said = yaml.safe_dump(
+        {"decoder_conf": {"prefix": "one\n\ntwo " * 9, "model_name_or_path": "lm"}}
+    )
+    assert "\n\n" in said
+    (tmp_path / "config.yaml").write_text(f"seed: 3\n{said}token_list:\n- a\n")
+    ((labels,),) = labels_of([System("stock", (tmp_path,))])
+    assert labels[LM] == "lm" and labels[SEED] == "3"
 
 
 def test_a_broken_record_is_named(tmp_path):
