@@ -23,10 +23,10 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     stat = archive.stat()
     stamp = f"{archive.name} {stat.st_size} {stat.st_mtime_ns}"
-    if _stamp(folder) == stamp:
+    if stamp_of(folder) == stamp:
         return folder
     partial = folder.with_name(f"{folder.name}.partial")
-    if partial.is_dir() and _stamp(partial) != stamp:
+    if partial.is_dir() and stamp_of(partial) != stamp:
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_lines(partial / MARK, [stamp])
@@ -47,7 +47,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def _stamp(folder: Path) -> str:
+def stamp_of(folder: Path) -> str:
     """Return which archive a folder came from, empty if it is not ours or not there."""
     mark = folder / MARK
     return mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""

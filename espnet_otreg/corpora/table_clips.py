@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from espnet_otreg.corpora.archive import MARK
+from espnet_otreg.corpora.archive import MARK, stamp_of
 from espnet_otreg.corpora.record import one_line
 from espnet_otreg.corpora.table_files import format_of
 from espnet_otreg.corpora.table_map import NEEDED, TableMap
@@ -92,10 +92,10 @@ def _written(rows: "_Rows", table: Table, path: Path, folder: Path) -> Path:
     stat = path.stat()
     meant = json.dumps([rows.tables.columns, rows.tables.audio_root], sort_keys=True)
     stamp = f"{path.name} {stat.st_size} {stat.st_mtime_ns} {zlib.crc32(meant.encode()):08x}"
-    if _stamp(folder) == stamp:
+    if stamp_of(folder) == stamp:
         return folder
     partial = folder.with_name(f"{folder.name}.partial")
-    if partial.is_dir() and _stamp(partial) != stamp:
+    if partial.is_dir() and stamp_of(partial) != stamp:
         shutil.rmtree(partial)
     write_lines(partial / MARK, [stamp])
     rows.folder = partial
@@ -107,11 +107,6 @@ def _written(rows: "_Rows", table: Table, path: Path, folder: Path) -> Path:
         shutil.rmtree(folder)
     os.replace(partial, folder)
     return folder
-
-
-def _stamp(folder: Path) -> str:
-    mark = folder / MARK
-    return mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
 
 
 class _Rows:
