@@ -3,6 +3,7 @@
 # make run-slm: the same for a speech language model, with small foundation models made first.
 # make run-real: the same with real speech and real pretrained models, fetched first.
 # make test: from nothing to all checks passed.
+# make dist: the wheel and the sdist.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,7 +14,7 @@ SYSTEM ?= Base+OTReg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer run-slm run-real test unit lint audit venv browser pictures bench clean
+.PHONY: run run-transfer run-slm run-real test unit lint audit venv browser pictures bench dist clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
@@ -70,11 +71,14 @@ bench: venv
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/table_reading.py
 
+dist: venv
+	$(BIN)/python -m hatchling build -c -d dist
+
 venv: $(VENV)/.installed
 
 # pip 26.3 refuses ESPnet 202511, whose dependency ci_sdr declares a direct URL in an extra.
 # torchaudio 2.11 is the last release; it declares no bound on torch, so it is named here.
-$(VENV)/.installed: pyproject.toml setup.py
+$(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip<26.3'
 	$(BIN)/pip install -q 'espnet==202511' 'torchaudio==2.11.0' -e '.[test]'

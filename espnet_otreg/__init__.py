@@ -3,4 +3,4 @@
 Importing this package is cheap: torch and ESPnet are loaded by the parts that need them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

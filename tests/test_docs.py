@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from espnet_otreg import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path.relative_to(ROOT)
@@ -117,3 +119,8 @@ def test_pictures_in_git_are_small_pngs():
     template = ROOT / "espnet_otreg/report/template"
     assert not [p for p in pictures if p.suffix != ".png" and template not in p.parents]
     assert not [p for p in pictures if p.stat().st_size > LARGEST_PICTURE]
+
+
+def test_the_changelog_begins_with_this_version():
+    headings = re.findall(r"^## (\S+)", text_of(Path("CHANGELOG.md")), re.MULTILINE)
+    assert headings[0] == __version__

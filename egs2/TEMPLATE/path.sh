@@ -1,9 +1,15 @@
-# Sourced: finds the package's own checkout and its virtual environment, if there is one.
+# Sourced: finds the package and its virtual environment. In a checkout these are its own; elsewhere
+# (espnet-otreg recipes), what is active or lies in .venv beside egs2.
 
 OTREG_ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
+export OTREG_ROOT
+export PYTHONIOENCODING=UTF-8 LC_ALL=C.UTF-8
 if [ -x "${OTREG_ROOT}/.venv/bin/python" ]; then
     export PATH="${OTREG_ROOT}/.venv/bin:${PATH}"
 fi
-export OTREG_ROOT
-export PYTHONPATH="${OTREG_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
-export PYTHONIOENCODING=UTF-8 LC_ALL=C.UTF-8
+if [ -d "${OTREG_ROOT}/espnet_otreg" ]; then
+    export PYTHONPATH="${OTREG_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+elif ! python3 -c "import espnet_otreg" 2> /dev/null; then
+    echo "error: $(command -v python3 || echo python3) has no espnet_otreg: activate the environment in which it is installed" >&2
+    return 1
+fi
