@@ -53,9 +53,9 @@ def provenance(command: str) -> Provenance:
 
 
 def git_version(folder: Path) -> str:
-    """Name the commit that `folder` is at, or `unknown` outside a repository."""
+    """Name the commit that `folder` is at, or `unknown` outside a repository that tracks it."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
-    if not commit:
+    if not commit or not _git(folder, "ls-files"):  # installed below somebody's project
         return UNKNOWN
     edited = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *_NOT_CODE)
     return f"{commit}-dirty" if edited else commit

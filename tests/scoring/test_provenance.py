@@ -35,6 +35,21 @@ def test_git_version_tells_edited_code_but_not_edited_reports(tmp_path):
     assert git_version(package) == f"{clean}-dirty"
 
 
+def test_a_package_installed_inside_somebodys_repository_is_not_at_their_commit(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "theirs.py").write_text("")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "theirs")
+    package = tmp_path / ".venv/lib/site-packages/espnet_otreg"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    assert git_version(package) == "unknown"
+
+
 def test_versions_are_found_without_imports():
     versions = package_versions()
     assert {"python", "espnet_otreg", "espnet", "torch", "jiwer"} <= versions.keys()
