@@ -36,14 +36,10 @@ def test_git_version_tells_edited_code_but_not_edited_reports(tmp_path):
 
 
 def test_a_package_installed_inside_somebodys_repository_is_not_at_their_commit(tmp_path):
-    def git(*arguments):
-        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
     (tmp_path / "theirs.py").write_text("")
-    git("init")
-    git("add", ".")
-    git("commit", "-m", "theirs")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "theirs", "--no-verify")
     package = tmp_path / ".venv/lib/site-packages/espnet_otreg"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
