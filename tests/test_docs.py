@@ -4,11 +4,13 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
-from espnet_otreg import __version__
+from espnet_otreg import __version__, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -42,6 +44,11 @@ def tracked(*patterns: str) -> list[Path]:
     if found.returncode:
         pytest.skip("not a git checkout")
     return [path for name in found.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def citation() -> dict[str, Any]:
+    """Read CITATION.cff, which is YAML."""
+    return yaml.safe_load(text_of(Path("CITATION.cff")))
 
 
 def test_the_readme_has_at_most_150_lines():
@@ -121,6 +128,28 @@ def test_pictures_in_git_are_small_pngs():
     assert not [p for p in pictures if p.stat().st_size > LARGEST_PICTURE]
 
 
-def test_the_changelog_begins_with_this_version():
+def test_changelog_and_citation_are_of_this_version():
     headings = re.findall(r"^## (\S+)", text_of(Path("CHANGELOG.md")), re.MULTILINE)
     assert headings[0] == __version__
+    assert citation()["version"] == __version__
+
+
+def test_the_papers_of_the_readme_are_the_references_of_the_citation():
+    named = set(re.findall(r"arXiv (\d{4}\.\d{5})", text_of(Path("README.md"))))
+    cited = {
+        each["value"].removeprefix("arXiv:")
+        for paper in citation()["references"]
+        for each in paper["identifiers"]
+    }
+    assert len(named) == 2
+    assert cited == named
+
+
+@pytest.mark.parametrize("form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")))
+def test_an_issue_form_asks_only_for_commands_that_exist(form):
+    content = yaml.safe_load(form.read_text(encoding="utf-8"))
+    assert content["name"] and content["description"]
+    ids = [field["id"] for field in content["body"]]
+    assert len(set(ids)) == len(ids) > 2
+    verbs = re.findall(r"`espnet-otreg ([a-z]+)", str(content))
+    assert not set(verbs) - set(cli.VERBS)
