@@ -3,6 +3,7 @@
 # make run-slm: the same for a speech language model, with small foundation models made first.
 # make run-real: the same with real speech and real pretrained models, fetched first.
 # make test: from nothing to all checks passed.
+# make docs: the pages of docs/ as a site, in site/; a warning is an error.
 # make dist: the wheel and the sdist.
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ SYSTEM ?= Base+OTReg
 TEST_JOBS ?= 2
 TRANSFER := egs2/covost2_otreg/conf/transfer/mini
 
-.PHONY: run run-transfer run-slm run-real test unit lint audit venv browser pictures bench dist clean
+.PHONY: run run-transfer run-slm run-real test unit lint audit venv browser pictures bench docs dist clean
 
 run: venv
 	cd egs2/$(RECIPE) && ./run.sh $(ARGS)
@@ -70,6 +71,10 @@ bench: venv
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/table_reading.py
+
+docs: venv
+	$(BIN)/pip install -q -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q --strict
 
 dist: venv
 	$(BIN)/python -m hatchling build -c -d dist

@@ -118,7 +118,7 @@ def training_figure(
     statistics: Sequence[Statistic] = DIAGNOSTICS,
     everybody: Sequence[str] = (),
 ) -> Figure:
-    """Draw statistics over epochs; curves[statistic][system] holds (epochs, values) per seed.
+    """Draw statistics over epochs; `curves[statistic][system]` holds (epochs, values) per seed.
 
     A thin line is a seed, a strong one their mean where there are several. `everybody` are the
     systems of other figures, in order, so that each keeps its colour.
