@@ -36,6 +36,7 @@ REFERENCE = {  # page: what is in it, in the order of the packages
 }
 _FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
+_AWAY = re.compile(r"[a-z]+:")  # https:, and data: of pictures inside a notebook
 _LANGUAGES = {".sh": "bash", ".py": "python", ".yaml": "yaml", ".cff": "yaml", ".json": "json"}
 
 
@@ -56,7 +57,7 @@ def links(page: str, text: str) -> Iterator[str]:
     """Yield the places in the repository that a page links to."""
     for part in _FENCE.split(text)[::2]:
         for found in _LINK.finditer(part):
-            if "://" not in found[1]:
+            if not _AWAY.match(found[1]):
                 yield _place(page, found[1])
 
 
@@ -64,7 +65,7 @@ def with_links_of_the_site(page: str, text: str) -> str:
     """Let the links of a page, a place in the repository, lead to the same things in the site."""
 
     def moved(found: re.Match[str]) -> str:
-        if "://" in found[1]:
+        if _AWAY.match(found[1]):
             return found[0]
         start = posixpath.dirname(uri(page)) or "."
         return posixpath.relpath(uri(_place(page, found[1])), start) + (found[2] or "")
