@@ -74,7 +74,7 @@ bench: venv
 
 docs: venv
 	$(BIN)/pip install -q -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dist: venv
 	$(BIN)/python -m hatchling build -c -d dist

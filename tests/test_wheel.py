@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_both_archives_carry_the_version_and_the_sdist_builds_the_same_wheel(arc
         archive.extractall(tmp_path, filter="data")
     again = build(tmp_path / f"espnet_otreg-{__version__}", "wheel", tmp_path / "again")
     assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_an_editable_installation_is_a_path_to_the_checkout(tmp_path):
+    code = f"from hatchling.build import build_editable; build_editable({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert files == ["_espnet_otreg.pth"]
+        assert archive.read(files[0]).decode().splitlines() == [str(ROOT)]
 
 
 def test_every_verb_tells_its_options_from_the_wheel_without_any_extra(run, installed):
