@@ -97,9 +97,11 @@ class SLMModel(ESPnetASRModel):
             self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
         freeze(self, own.freeze, "slm_conf.freeze")
         check_table_phase(decoder, own, conf.ctc_weight, transport_conf.weight)
-        self.table_ctc: TableCTC | None = None
-        if own.objective == "table":
-            self.table_ctc = TableCTC(own, pieces, self.silence)
+        self.by_table: TableCTC | None = None
+        if "table" in (own.objective, own.compression):
+            self.by_table = TableCTC(own, pieces, self.silence)
+        self.before_answers = own.objective == "table"
+        if self.before_answers:
             logging.info("objective: table: losses compare within this phase alone")
         self._count = EpochCount(self)
         self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
@@ -144,14 +146,13 @@ class SLMModel(ESPnetASRModel):
         spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
 
         # 2. The language model's answer; in the phase before it, CTC by its table
-        if self.table_ctc is None:
+        if self.by_table is not None and self.before_answers:
+            whole = (heard.whole, heard.whole_lengths)
+            loss, stats = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
+            loss = self.slm_conf.table_ctc_weight * loss
+        else:
             codes = language_codes(kwargs.get("language"), len(ids))
             loss, stats = self._answered(heard, codes, ids, text_lengths)
-        else:
-            rows = self.decoder.embed(self.table_ctc.ids).detach()
-            whole = (heard.whole, heard.whole_lengths)
-            loss, stats = self.table_ctc(*whole, spoken, spoken_lengths, rows)
-            loss = self.slm_conf.table_ctc_weight * loss
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
@@ -246,7 +247,18 @@ class SLMModel(ESPnetASRModel):
             with torch.no_grad():
                 best = self.ctc.argmax(x)
             return ctc_compress(x, lengths, best, self.blank_id)
+        if conf.compression == "table" and self.by_table is not None:
+            return self.by_table.shorten(x, lengths, self._rows(self.by_table), conf.table_mixture)
         return None
+
+    def _rows(self, table: TableCTC) -> Tensor:
+        return self.decoder.embed(table.ids).detach()
+
+    def read_by_table(self, heard: Speech) -> list[list[int]]:
+        """Return ids of what the adapter's output says by itself, where the table is known."""
+        if self.by_table is None:
+            raise UserError("to be read by the table, a model needs slm_conf.compression: table")
+        return self.by_table.read(heard.whole, heard.whole_lengths, self._rows(self.by_table))
 
     def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
         frames = heard.whole, heard.whole_lengths
