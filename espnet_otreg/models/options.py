@@ -152,7 +152,8 @@ class SLMConf:
         choices=OBJECTIVES,
     )  # fmt: skip
     table_ctc_weight: float = option(
-        1.0, "of objective table: share of a CTC loss whose output layer is the table's rows of "
+        1.0, "of objective table, and of compression table beside the answer's loss, lest it "
+        "forgets what it reads: share of a CTC loss whose output layer is the table's rows of "
         "ESPnet's token list, with silence as the blank; no parameters of its own, and not "
         "ctc_weight's head", low=0,
     )  # fmt: skip

@@ -145,14 +145,16 @@ class SLMModel(ESPnetASRModel):
         spoken = kwargs.get("transcript", ids)
         spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
 
-        # 2. The language model's answer; in the phase before it, CTC by its table
-        if self.by_table is not None and self.before_answers:
-            whole = (heard.whole, heard.whole_lengths)
-            loss, stats = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
-            loss = self.slm_conf.table_ctc_weight * loss
-        else:
+        # 2. The language model's answer, but in the phase before it; CTC by its table
+        loss, stats = heard.whole.new_zeros(()), {}
+        if not self.before_answers:
             codes = language_codes(kwargs.get("language"), len(ids))
             loss, stats = self._answered(heard, codes, ids, text_lengths)
+        if self.by_table is not None:
+            whole = (heard.whole, heard.whole_lengths)
+            table, told = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
+            stats.update(told)
+            loss = loss + self.slm_conf.table_ctc_weight * table
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:

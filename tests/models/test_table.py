@@ -183,6 +183,7 @@ def test_what_the_phase_taught_is_read_by_the_language_model_afterwards(lm, batc
     loss, stats, _ = run(model.train(), batch)
     loss.backward()
     assert torch.isfinite(loss) and stats["kept"] < 0.8
+    torch.testing.assert_close(stats["loss"], stats["loss_ce"] + stats["loss_table"])
     assert all(p.grad is not None for p in model.adapter.parameters())
     together = run(model.eval(), batch)[0]
     alone = [run(model, one_of(batch, i))[0] for i in range(4)]
