@@ -146,7 +146,8 @@ class SLMModel(ESPnetASRModel):
         spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
 
         # 2. The language model's answer, but in the phase before it; CTC by its table
-        loss, stats = heard.whole.new_zeros(()), {}
+        stats: dict[str, Tensor] = {}
+        loss = heard.whole.new_zeros(())
         if not self.before_answers:
             codes = language_codes(kwargs.get("language"), len(ids))
             loss, stats = self._answered(heard, codes, ids, text_lengths)
