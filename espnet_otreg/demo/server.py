@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     server: Server
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.0"  # a connection each: what was not read cannot be taken for more
     server_version, sys_version = "espnet-otreg", ""
     timeout = PATIENCE
 
@@ -174,13 +174,11 @@ class Handler(BaseHTTPRequestHandler):
             while size:
                 block = self.rfile.read(min(size, BLOCK))
                 if not block:
-                    self.close_connection = True
                     raise RefusedError(400, "The recording broke off on its way.")
                 stream.write(block)
                 size -= len(block)
 
     def _refuse(self, error: RefusedError) -> None:
-        self.close_connection = True  # what it has sent beside the head was perhaps not read
         with contextlib.suppress(OSError):
             self._send_json(error.status, {"error": str(error)})
 
@@ -192,8 +190,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
