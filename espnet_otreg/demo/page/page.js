@@ -169,13 +169,14 @@ function show(found, file) {
   $("key").textContent = `Click a word to hear it.${sure ? " The line under it is the model’s confidence." : ""}`;
   $("key").hidden = !buttons.length;
   $("guessed").hidden = !found.guessed;
-  $("guessed").textContent = `Some times are spread evenly over the words, since ${found.guessed}.`;
+  $("guessed").textContent = `Some times are spread evenly over the words, since ${found.guessed.replace(/\.$/, "")}.`;
   $("table").replaceChildren(...found.words.map((word) => make("tr", {},
     make("td", { textContent: word.word }),
     ...[word.start.toFixed(2), word.end.toFixed(2), word.confidence === null ? "–" : percent(word.confidence)]
       .map((text) => make("td", { className: "number", textContent: text })))));
   $("result").hidden = false;
   shown = views(found);
+  picture.playhead(-1);
   turn(0);
   $("result").scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
@@ -224,7 +225,7 @@ function follow() {
   const now = player.currentTime;
   $("now").textContent = now.toFixed(1);
   buttons.forEach((node, i) => node.classList.toggle("now",
-    !player.paused && answer.words[i].start <= now && now < answer.words[i].end));
+    now > 0 && !player.ended && answer.words[i].start <= now && now < answer.words[i].end));
   const place = shown.findIndex((view) => view.start <= now && now < view.end);
   if (place >= 0 && place !== current && !player.paused) turn(place);
   picture.playhead(player.ended ? -1 : now);

@@ -161,7 +161,8 @@ export class Picture {
     brush.lineWidth = 1.25;
     plan.rows.forEach((own, index) => {
       const word = this.view.words.find((each) => each.index === plan.first + index);
-      for (const row of word ? own : []) {
+      if (word?.confidence == null) return; // its times are no model's
+      for (const row of own) {
         brush.strokeRect(this.x(word.start) + 0.5, this.top + row * this.row + 0.5, (word.end - word.start) * this.scale - 1, this.row - 1);
       }
     });
