@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from espnet_otreg.demo.service import RefusedError, Service
-from espnet_otreg.errors import UserError
+from espnet_otreg.errors import UserError, one_line
 
 SCRIPTS = ("page", "picture", "microphone", "recorder")
 PAGE = {
@@ -140,6 +140,12 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(error)
         except OSError as error:  # a full disk; or the browser went away, and nobody hears it
             self._refuse(RefusedError(500, f"The recording could not be kept: {error.strerror}."))
+        except Exception as error:  # whatever a model does; the page and the next one go on
+            logging.exception("the model failed")
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            self._refuse(
+                RefusedError(500, f"The model failed ({reason}). The terminal tells more.")
+            )
 
     def _check_host(self) -> None:
         host = self.headers.get("Host", "")

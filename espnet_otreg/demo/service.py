@@ -112,7 +112,7 @@ class Service:
         recording = Recording(path, name)
         ((_, outcome),) = transcribe(recogniser, [recording], language, longest=self.limits.longest)
         if isinstance(outcome, str):
-            raise RefusedError(415, _sentence(outcome.replace(str(path), name)))
+            raise _rejected(outcome, path, name)
         return told(outcome, samples, recogniser.rate, name)
 
     def _read(self, path: Path, name: str, rate: int) -> np.ndarray:
@@ -124,7 +124,7 @@ class Service:
         try:
             samples = read(path, rate)
         except BadAudio as error:
-            raise RefusedError(415, _sentence(str(error).replace(str(path), name))) from error
+            raise _rejected(str(error), path, name) from error
         self._refuse_longer(len(samples) / rate)
         if np.abs(samples).max(initial=0.0) < SILENT:
             raise RefusedError(
@@ -154,6 +154,12 @@ class Service:
                 f"The recording lasts {seconds / 60:.0f} minutes, and the page takes up to "
                 f"{self.limits.minutes:g}: use espnet-otreg transcribe, or give --max_minutes.",
             )
+
+
+def _rejected(reason: str, path: Path, name: str) -> RefusedError:
+    """Say why; 415 alone tells the page that another decoder may be tried."""
+    status = 415 if reason.startswith("unreadable") else 422
+    return RefusedError(status, _sentence(reason.replace(str(path), name)))
 
 
 def _sentence(text: str) -> str:

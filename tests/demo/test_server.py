@@ -152,7 +152,7 @@ def test_what_another_site_sends_is_refused(server, parrot, headers, status):
     [
         (b"no sound at all", "notes.txt", "", 415, "Unreadable: notes.txt: "),
         (b"", "a.wav", "", 400, "The file is empty."),
-        (sound()[:9000], "cut.wav", "", 415, "Truncated: "),
+        (sound()[:9000], "cut.wav", "", 422, "Truncated: "),
         (
             sound(loud=0.0002),
             "quiet.wav",
@@ -174,6 +174,20 @@ def test_what_cannot_be_transcribed_is_told_in_a_line_for_the_page(
     assert told in answer["error"] and "\n" not in answer["error"]
     assert str(uploads) not in answer["error"]
     assert list(uploads.iterdir()) == []
+
+
+def test_a_model_that_fails_is_told_and_the_next_recording_goes_on(
+    server, parrot, monkeypatch, caplog
+):
+    def broken(clips, language):
+        raise RuntimeError("shapes\ndiffer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parrot, "recognise", broken)
+        status, answer = post(server, sound())
+    assert status == 500 and "The model failed (RuntimeError: shapes differ)." in answer["error"]
+    assert "Traceback" in caplog.text
+    assert post(server, sound())[0] == 200
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(server):

@@ -229,7 +229,19 @@ function follow() {
   const place = shown.findIndex((view) => view.start <= now && now < view.end);
   if (place >= 0 && place !== current && !player.paused) turn(place);
   picture.playhead(player.ended ? -1 : now);
-  if (!player.paused) requestAnimationFrame(follow);
+  if (player.paused) return;
+  keepInView(now);
+  requestAnimationFrame(follow);
+}
+
+/** Scrolls the words and the picture, not the page, to what is heard. */
+function keepInView(now) {
+  const box = $("words"), word = box.querySelector(".now"), scroll = $("scroll");
+  if (word && box.scrollHeight > box.clientHeight) {
+    const top = word.offsetTop - box.offsetTop;
+    if (top < box.scrollTop || top + word.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = top;
+  }
+  if (scroll.scrollWidth > scroll.clientWidth) scroll.scrollLeft = picture.x(now) - scroll.clientWidth / 2;
 }
 
 for (const name of ["play", "pause", "seeked", "ended"]) {
