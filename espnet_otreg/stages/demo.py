@@ -10,6 +10,7 @@ Recordings are deleted when they are transcribed. Ctrl-C ends it.
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -99,6 +100,7 @@ def demo(args: argparse.Namespace) -> None:
             )
         print(f"{name} is at {server.address} (Ctrl-C ends it)", flush=True)
         serve(server, service.load)
+    leave()
 
 
 def serve(server: "Server", load: Callable[[], None]) -> None:
@@ -121,6 +123,18 @@ def serve(server: "Server", load: Callable[[], None]) -> None:
         print("ended", file=sys.stderr)
     if failures:
         raise failures[0]
+
+
+def leave() -> None:
+    """End the process though a thread is still inside a model, which Python would not survive.
+
+    Torch aborts when the interpreter goes away beneath it. Nothing is lost: what is on disk was
+    in the temporary folder, which is gone.
+    """
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def open_pictured(args: argparse.Namespace) -> "Opened":

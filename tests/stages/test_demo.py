@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import tempfile
+import threading
 
 import pytest
 
@@ -85,6 +86,22 @@ def test_ctrl_c_and_sigterm_end_it_without_an_error(number, tmp_path, capsys):
     assert signal.getsignal(signal.SIGTERM) == before
     with pytest.raises(OSError):
         socket.create_connection(address, timeout=1)
+
+
+def test_a_model_in_the_middle_of_a_recording_does_not_keep_the_command_alive(monkeypatch):
+    codes, go_on = [], threading.Event()
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    demo.leave()
+    assert codes == []
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "_exit", codes.append)
+    working = threading.Thread(target=go_on.wait)
+    working.start()
+    demo.leave()
+    go_on.set()
+    working.join()
+    assert codes == [0]
 
 
 def test_a_failure_while_loading_is_the_commands(tmp_path):
