@@ -36,6 +36,8 @@ def load_later(name: str, *parts: str) -> None:
         made.__path__ = list(spec.submodule_search_locations or ())
         made.__getattr__ = partial(_load_now, module)  # type: ignore[method-assign]
         _STAND_INS[module] = sys.modules[module] = made
+    for part in parts:  # for `import name.part as it`
+        setattr(_STAND_INS[name], part.removeprefix(f"{name}."), _STAND_INS[part])
 
 
 def _load_now(module: str, attribute: str) -> Any:

@@ -29,6 +29,7 @@ def test_a_package_is_loaded_when_something_of_it_is_used_and_not_before(slow):
     compat.load_later("slow_package", "slow_package.part")
     namespace = {}
     exec("import slow_package.part\nimport slow_package as again", namespace)
+    exec("import slow_package.part as part", namespace)
     assert not hasattr(namespace["again"], "__wrapped__") and slow == []
     assert namespace["slow_package"].part.speak() == "hm"
     assert slow == ["whole", "part"]
