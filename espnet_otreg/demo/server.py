@@ -128,7 +128,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise RefusedError(404, f"Nothing takes a recording at {url.path}.")
             given = parse_qs(url.query)
             size = self._size()
-            name = Path(given.get("name", ["recording"])[0]).name or "recording"
+            name = Path(given.get("name", [""])[0]).name
+            name = name if name and name.isprintable() else "recording"  # it is logged, too
             language = given.get("language", [""])[0].strip() or None
             with tempfile.TemporaryDirectory(dir=self.server.folder) as folder:
                 path = Path(folder) / f"recording{_ending(name)}"
@@ -163,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
     def _size(self) -> int:
         most = self.server.service.limits.megabytes
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
+        if not (length.isascii() and length.isdigit() and len(length) <= 15):
             raise RefusedError(411, "A recording is sent with its Content-Length.")
         if int(length) > most * 1e6:
             raise RefusedError(

@@ -85,6 +85,12 @@ def test_a_recording_comes_back_as_words_wave_and_plan_and_nothing_is_left_on_di
     assert list(uploads.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["", "/", "a\n\x1b[2Jb.wav", ".." + "/" * 300])
+def test_an_odd_name_is_no_name(server, name):
+    status, answer = post(server, sound(), name)
+    assert status == 200 and answer["name"] in ("recording", "..")
+
+
 def test_a_long_recording_is_cut_as_transcribe_cuts_it(service, server, parrot):
     status, answer = post(server, sound(50))
     assert status == 200
@@ -138,6 +144,7 @@ def test_an_address_that_was_asked_for_is_known_by_its_number_and_not_by_a_forei
         ({"Content_Type": "multipart/form-data; boundary=x"}, 415),
         ({"Content_Length": "-5"}, 411),
         ({"Content_Length": "many"}, 411),
+        ({"Content_Length": "9" * 5000}, 411),
     ],
 )
 def test_what_another_site_sends_is_refused(server, parrot, headers, status):
