@@ -144,13 +144,14 @@ class SLMModel(ESPnetASRModel):
         ids = self.piece_ids[text.clamp(min=0)].masked_fill(text < 0, -1)  # (B, L)
         spoken = kwargs.get("transcript", ids)
         spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
+        language = kwargs.get("language")
 
         # 2. The language model's answer, but in the phase before it; CTC by its table
-        stats: dict[str, Tensor] = {}
-        loss = heard.whole.new_zeros(())
+        loss, stats = heard.whole.new_zeros(()), dict[str, Tensor]()
         if not self.before_answers:
-            codes = language_codes(kwargs.get("language"), len(ids))
-            loss, stats = self._answered(heard, codes, ids, text_lengths)
+            loss, stats = self._answered(
+                heard, language_codes(language, len(ids)), ids, text_lengths
+            )
         if self.by_table is not None:
             whole = (heard.whole, heard.whole_lengths)
             table, told = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
@@ -168,8 +169,7 @@ class SLMModel(ESPnetASRModel):
         if self.ot_conf.weight > 0 or not self.training:
             active = self.ot_conf.active(self._count.epoch)
             with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-                said = Transcripts(spoken, spoken_lengths, kwargs.get("language"))
-                term, told = self._transport(heard, said)
+                term, told = self._transport(heard, Transcripts(spoken, spoken_lengths, language))
             stats.update(told)
             if active:
                 loss = self.ot_loss.weight.join(loss, term)
