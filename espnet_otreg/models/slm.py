@@ -123,9 +123,7 @@ class SLMModel(ESPnetASRModel):
         text_lengths: Tensor,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Cross-entropy on the answer, plus the CTC and transport terms that have a weight.
-
-        With `objective: table`, CTC by the language model's table in the place of cross-entropy.
+        """Cross-entropy on the answer (not so before it), plus CTC and transport by their weights.
 
         Args:
             speech: (B, samples), or (B, T, D) frames of a frozen encoder, cached
@@ -149,9 +147,8 @@ class SLMModel(ESPnetASRModel):
         # 2. The language model's answer, but in the phase before it; CTC by its table
         loss, stats = heard.whole.new_zeros(()), dict[str, Tensor]()
         if not self.before_answers:
-            loss, stats = self._answered(
-                heard, language_codes(language, len(ids)), ids, text_lengths
-            )
+            codes = language_codes(language, len(ids))
+            loss, stats = self._answered(heard, codes, ids, text_lengths)
         if self.by_table is not None:
             whole = (heard.whole, heard.whole_lengths)
             table, told = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
