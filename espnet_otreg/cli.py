@@ -27,6 +27,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "transcribe": Verb("transcribe", "write down recordings, with word times"),
+    "demo": Verb("demo", "try a model in a browser: words, times, transport"),
     "align": Verb("align", "write the word times of a corpus, by its text"),
     "score": Verb("score", "score a decoded test set: WER and CER, per language and in total"),
     "compare": Verb("compare", "set scored systems side by side, with significance"),

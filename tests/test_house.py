@@ -21,6 +21,7 @@ LAYERS = [  # what stands in a line may import what stands above it, and nothing
     "decode",
     "measure",
     "transcribe",
+    "demo",
     "report",
     "recipe",
     "hook",

@@ -24,6 +24,7 @@ REFERENCE = {  # page: what is in it, in the order of the packages
     "tasks": "What ESPnet is told; training and its checkpoints",
     "corpora": "Corpora, and tables of your own",
     "transcribe": "Recordings to text with word times",
+    "demo": "A page in the browser to try a model",
     "decode": "From audio to text",
     "scoring": "Error rates, intervals, tables",
     "measure": "Alignments, and the gap between speech and text",

@@ -174,12 +174,15 @@ elif [ -n "${encoder_row}" ]; then  # decoded its own way; a link lets the table
     step 13 link:encoder "${encoder_row%/*}/@@decode:init" link --target "^${encoder_row}" --output @out
     rows+=("${encoder_row%/*}") names+=("the encoder's own CTC") scored+=(@link:encoder)
 fi
-if [ -n "${stock_config}" ]; then
-    decode_all stock stock --method beam --model_file valid.loss.best.pth \
-        --config "^${stock_config%/*}/decode_stock.yaml"
-    step 13 link:stock "@train:stock/@@decode:init" link --target @decode:stock --output @out
-    rows+=(@train:stock) names+=("stock ESPnet's speech LLM") scored+=(@link:stock)
-fi
+alone() {  # alone MODEL TITLE WORD ...: decoded its own way; a link lets the table find it
+    decode_all "$1" "$1" "${@:3}"
+    step 13 "link:$1" "@train:$1/@@decode:init" link --target "@decode:$1" --output @out
+    rows+=("@train:$1") names+=("$2") scored+=("@link:$1")
+}
+[ -z "${stock_config}" ] || alone stock "stock ESPnet's speech LLM" --method beam \
+    --model_file valid.loss.best.pth --config "^${stock_config%/*}/decode_stock.yaml"
+[ -z "${warm_config}" ] || [ "${answer}" != text ] || alone warm "the phase before, read by the table" \
+    --method slm --model_file valid.loss.best.pth "--arguments=${inference_args}"
 
 # Stage 13, second half: tables of all systems together, what the alignment does, a page of it all
 shown_sets=(--names "${shown[@]}" --sets "${tested[@]}" ${word_times})
@@ -197,9 +200,7 @@ elif [ "${answer}" = text ]; then
         + --commands "${command_line}"
     for set in ${normalisers:+${test_sets}}; do
         texts=()  # of each system the first seed's
-        for i in "${!stems[@]}"; do
-            texts+=("${shown[i]// /_}=@decode:${stems[i]}:seed${seeds%% *}/${set}/text")
-        done
+        for i in "${!stems[@]}"; do texts+=("${shown[i]// /_}=@decode:${stems[i]}:seed${seeds%% *}/${set}/text"); done
         step 13 "normalisers:${set}" "${results}/NORMALISERS_${set}.md" score --ref "@org:${set}" \
             --hyp "${texts[@]}" --normalisers ${normalisers} --output @out
     done
@@ -235,8 +236,7 @@ for i in ${packed}; do
     [ "${packed}" = "${i}" ] || repo+=${hf_repo:+-${stems[i]}}  # of several, each has its own
     step 14 "pack:${stems[i]}" "@${model}/packed.zip" pack --asr_exp "@${model}" --output @out \
         "${how[@]}" "${read_by[@]/#--config/--inference_config}" "--inference_args=${inference_args}" \
-        "${pack_table[@]}" \
-        --name "${shown[i]}, trained on ${kind_of_data}${train_corpora}" --languages ${langs} \
+        "${pack_table[@]}" --name "${shown[i]}, trained on ${kind_of_data}${train_corpora}" --languages ${langs} \
         --train_corpora ${train_corpora} --init_corpora ${init_corpora} --mini "${mini}" \
         ${repo:+--hf_repo "${repo}"} ${pack_args} '<' @results
     [ -z "${hf_repo}" ] || [ "${skip_upload}" = true ] || always 15 "upload:${stems[i]}" \

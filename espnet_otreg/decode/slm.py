@@ -152,16 +152,26 @@ class SpeechLanguageModel:
     def answers(
         self, heard: Speech, languages: Sequence[str | None], **options: int
     ) -> Iterator[Transcription]:
-        """Yield the answers to what was heard, one by one."""
+        """Yield the answers to what was heard, one by one.
+
+        A model of the phase before the language model (`objective: table`) is read by the table.
+        """
+        if self.model.before_answers:
+            for i, ids in enumerate(self.model.read_by_table(heard)):
+                yield self._transcription(ids, False, heard, i)
+            return
         read = self.model.read(heard, languages, room=options["max_new_tokens"])
         rows = self.model.decoder.generate(*read, **options)
         for i, row in enumerate(rows.tolist()):
             eos = self.model.decoder.eos
             capped = eos not in row
             ids = row if capped else row[: row.index(eos)]
-            text = self.tokenizer.decode(ids, skip_special_tokens=True)
-            tokens = self.tokenizer.convert_ids_to_tokens(ids)
-            yield Transcription(" ".join(text.split()), tokens, capped, _shortening(heard, i))
+            yield self._transcription(ids, capped, heard, i)
+
+    def _transcription(self, ids: list[int], capped: bool, heard: Speech, i: int) -> Transcription:
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        tokens = self.tokenizer.convert_ids_to_tokens(ids)
+        return Transcription(" ".join(text.split()), tokens, capped, _shortening(heard, i))
 
     def _read(self, recording: Recording) -> torch.Tensor:
         """Return samples (N,) at the model's rate, or frames (T, D)."""

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from espnet2.bin import asr_inference
-from espnet2.text.build_tokenizer import build_tokenizer
 from torch import Tensor
 
+from espnet_otreg.compat import asr_inference
 from espnet_otreg.decode.batches import ctc_greedy, read_recording
 from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.errors import UserError
@@ -85,6 +84,8 @@ class GreedySpeech2Text:
     ) -> None:
         self.asr_model, self.asr_train_args = asr_model.eval(), options
         self.sampling_rate = sampling_rate
+        from espnet2.text.build_tokenizer import build_tokenizer
+
         own = build_tokenizer(token_type=options.token_type, bpemodel=options.bpemodel)
         self.join: Join = own.tokens2text if pieces is None else pieces.join
         self.split: Callable[[str], list[str]] = own.text2tokens if pieces is None else pieces.split

@@ -20,6 +20,8 @@ from espnet_otreg.hub.allowed import (
     walk,
 )
 from espnet_otreg.hub.located import inside
+from espnet_otreg.packages import ORIGIN
+from espnet_otreg.packages.unpacking import LICENCES
 from espnet_otreg.pretrained.masked_lm import TOKENIZER_FILES, WEIGHTS
 
 PLAIN = ("tokenizer.json", "vocab.json", "added_tokens.json")  # tables, where a key can be any word
@@ -27,6 +29,7 @@ CONFIGS = (
     *("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("preprocessor_config.json", "processor_config.json", "normalizer.json"),
     *("chat_template.json", "*.safetensors.index.json", "pytorch_model*.bin.index.json"),
+    ORIGIN,
 )
 LARGEST = 64 << 20  # bytes of a configuration
 PLACES = ("_file", "_files", "_path", "_dir", "weights")  # ends of keys whose values are files
@@ -75,11 +78,11 @@ def check_pretrained(folder: Path, trusted: bool = False) -> None:
 
 
 def is_read(name: str, conf: Mapping[str, Any]) -> bool:
-    """Tell whether a file of a pretrained model belongs into a pack: data, or code if it runs."""
+    """Tell whether a pretrained model's file goes on in a pack: data, licences, code if it runs."""
     if name.endswith(".py"):
         return bool(conf.get("trust_remote_code"))
     known = (*PLAIN, *CONFIGS, *TOKENIZER_FILES, *WEIGHTS, "chat_template.jinja")
-    return any(fnmatch(name, each) for each in known)
+    return name.startswith(LICENCES) or any(fnmatch(name, each) for each in known)
 
 
 def _check_json(path: Path, trusted: bool) -> None:

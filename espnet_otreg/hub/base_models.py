@@ -16,6 +16,7 @@ from espnet_otreg.hub.allowed import BASE_PARTS, is_hub_name
 from espnet_otreg.hub.base_folders import check_experiment, check_pretrained, is_read
 from espnet_otreg.hub.facts import BaseModel
 from espnet_otreg.hub.located import inside
+from espnet_otreg.packages.table import PARTS
 from espnet_otreg.pretrained.bases import CHECKPOINT
 
 
@@ -132,7 +133,8 @@ def _find(
         raise UserError(
             f"the model was trained on a {base.part} of its own, {base.name} (SHA-256 "
             f"{base.sha256[:12]}…), which is not in the pack: give its folder, "
-            f'from_pretrained(..., {base.part}="folder"), or pack with --include_base'
+            f'from_pretrained(..., {base.part}="folder"){how_to_get(base)}, or pack with '
+            "--include_base"
         )
     elif not is_hub_name(base.name):
         raise UserError(
@@ -147,6 +149,11 @@ def _find(
     elif packed:
         check_pretrained(Path(name), trusted)
     return name
+
+
+def how_to_get(base: BaseModel) -> str:
+    """Name the command that makes a base model's folder, where there is one."""
+    return f", which `espnet-otreg fetch {base.name}` makes" if base.name in PARTS else ""
 
 
 def _hash(base: BaseModel, conf: Mapping[str, Any]) -> str:

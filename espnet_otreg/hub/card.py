@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from espnet_otreg.files import nan_to_null
+from espnet_otreg.hub.base_models import how_to_get
 from espnet_otreg.hub.card_results import CardResults, model_index, results_section
 from espnet_otreg.hub.contents import Contents
 from espnet_otreg.hub.facts import Facts
@@ -122,7 +123,8 @@ def _loading(contents: Contents, card: Card) -> str:
         said = "With espnet_otreg and its requirements installed:"
     lines = [said, f"```python\n{code}\n```"]
     for base in needed:
-        source = "the folder it was trained with" if base.local else "fetched from the hub"
+        kept = f"the folder it was trained with{how_to_get(base)}"
+        source = kept if base.local else "fetched from the hub"
         lines.append(f"- {base.part}: `{base.name}`, {source}, SHA-256 `{base.sha256}`; checked.")
     return "\n\n".join(lines)
 

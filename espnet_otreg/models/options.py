@@ -91,7 +91,7 @@ class OTConf:
         return self.weight > 0 and self.start_epoch <= epoch <= (self.end_epoch or math.inf)
 
 
-COMPRESSIONS = ("none", "ot", "ctc")
+COMPRESSIONS = ("none", "ot", "ctc", "table")
 OBJECTIVES = ("answer", "table")
 LIKENESSES = ("dot", "cosine", "distance")
 
@@ -127,8 +127,13 @@ class SLMConf:
         "error",
     )  # fmt: skip
     compression: str = option(
-        "none", "shorten speech: ot by likeness and silence, ctc by the CTC head",
-        choices=COMPRESSIONS,
+        "none", "shorten speech: ot by likeness and silence, ctc by the CTC head, table by the "
+        "nearest rows of the language model's table, as objective table has taught them: runs of "
+        "one token become one embedding, silence goes", choices=COMPRESSIONS,
+    )  # fmt: skip
+    table_mixture: bool = option(
+        False, "of compression table: what is read is the mean of the table's rows, each as likely "
+        "as the embedding is like it, and not the embedding itself",
     )  # fmt: skip
     compression_start: int = option(1, "training epochs before it read everything", low=1)
     merge_threshold: float = option(
@@ -147,7 +152,8 @@ class SLMConf:
         choices=OBJECTIVES,
     )  # fmt: skip
     table_ctc_weight: float = option(
-        1.0, "of objective table: share of a CTC loss whose output layer is the table's rows of "
+        1.0, "of objective table, and of compression table beside the answer's loss, lest it "
+        "forgets what it reads: share of a CTC loss whose output layer is the table's rows of "
         "ESPnet's token list, with silence as the blank; no parameters of its own, and not "
         "ctc_weight's head", low=0,
     )  # fmt: skip
@@ -165,6 +171,11 @@ class SLMConf:
         if self.objective == "table" and self.compression != "none":
             raise ValueError(
                 f"compression: expected none, as nothing reads it with objective: table; received "
+                f"{self.compression!r}"
+            )
+        if self.table_mixture and self.compression != "table":
+            raise ValueError(
+                f"table_mixture: expected compression: table, which it belongs to; received "
                 f"{self.compression!r}"
             )
 

@@ -97,9 +97,11 @@ class SLMModel(ESPnetASRModel):
             self.ctc.reduce = False  # an utterance's share of the mean, however a batch is split
         freeze(self, own.freeze, "slm_conf.freeze")
         check_table_phase(decoder, own, conf.ctc_weight, transport_conf.weight)
-        self.table_ctc: TableCTC | None = None
-        if own.objective == "table":
-            self.table_ctc = TableCTC(own, pieces, self.silence)
+        self.by_table: TableCTC | None = None
+        if "table" in (own.objective, own.compression):
+            self.by_table = TableCTC(own, pieces, self.silence)
+        self.before_answers = own.objective == "table"
+        if self.before_answers:
             logging.info("objective: table: losses compare within this phase alone")
         self._count = EpochCount(self)
         self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
@@ -121,9 +123,7 @@ class SLMModel(ESPnetASRModel):
         text_lengths: Tensor,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Cross-entropy on the answer, plus the CTC and transport terms that have a weight.
-
-        With `objective: table`, CTC by the language model's table in the place of cross-entropy.
+        """Cross-entropy on the answer (not so before it), plus CTC and transport by their weights.
 
         Args:
             speech: (B, samples), or (B, T, D) frames of a frozen encoder, cached
@@ -142,16 +142,18 @@ class SLMModel(ESPnetASRModel):
         ids = self.piece_ids[text.clamp(min=0)].masked_fill(text < 0, -1)  # (B, L)
         spoken = kwargs.get("transcript", ids)
         spoken_lengths = kwargs.get("transcript_lengths", text_lengths)
+        language = kwargs.get("language")
 
-        # 2. The language model's answer; in the phase before it, CTC by its table
-        if self.table_ctc is None:
-            codes = language_codes(kwargs.get("language"), len(ids))
+        # 2. The language model's answer, but in the phase before it; CTC by its table
+        loss, stats = heard.whole.new_zeros(()), dict[str, Tensor]()
+        if not self.before_answers:
+            codes = language_codes(language, len(ids))
             loss, stats = self._answered(heard, codes, ids, text_lengths)
-        else:
-            rows = self.decoder.embed(self.table_ctc.ids).detach()
+        if self.by_table is not None:
             whole = (heard.whole, heard.whole_lengths)
-            loss, stats = self.table_ctc(*whole, spoken, spoken_lengths, rows)
-            loss = self.slm_conf.table_ctc_weight * loss
+            table, told = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
+            stats.update(told)
+            loss = loss + self.slm_conf.table_ctc_weight * table
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
@@ -164,8 +166,7 @@ class SLMModel(ESPnetASRModel):
         if self.ot_conf.weight > 0 or not self.training:
             active = self.ot_conf.active(self._count.epoch)
             with torch.set_grad_enabled(active and torch.is_grad_enabled()):
-                said = Transcripts(spoken, spoken_lengths, kwargs.get("language"))
-                term, told = self._transport(heard, said)
+                term, told = self._transport(heard, Transcripts(spoken, spoken_lengths, language))
             stats.update(told)
             if active:
                 loss = self.ot_loss.weight.join(loss, term)
@@ -246,7 +247,18 @@ class SLMModel(ESPnetASRModel):
             with torch.no_grad():
                 best = self.ctc.argmax(x)
             return ctc_compress(x, lengths, best, self.blank_id)
+        if conf.compression == "table" and self.by_table is not None:
+            return self.by_table.shorten(x, lengths, self._rows(self.by_table), conf.table_mixture)
         return None
+
+    def _rows(self, table: TableCTC) -> Tensor:
+        return self.decoder.embed(table.ids).detach()
+
+    def read_by_table(self, heard: Speech) -> list[list[int]]:
+        """Return ids of what the adapter's output says by itself, where the table is known."""
+        if self.by_table is None:
+            raise UserError("to be read by the table, a model needs slm_conf.compression: table")
+        return self.by_table.read(heard.whole, heard.whole_lengths, self._rows(self.by_table))
 
     def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
         frames = heard.whole, heard.whole_lengths

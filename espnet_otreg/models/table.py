@@ -1,9 +1,12 @@
-"""A phase before the language model: the adapter learns its table of embeddings, nothing else runs.
+"""Speech read by the language model's own table of embeddings, without its layers.
+
+A phase before the language model: the adapter learns that table, nothing else runs.
 
 CTC needs an output layer, and a frozen language model has one that speech is to speak to anyway:
 the embeddings that it reads tokens by. So logits are likenesses between frames and rows of that
 table, those of the token list, and the row that stands for silence is the blank. There are no new
-parameters, and a step costs a small part of one through the language model.
+parameters, and a step costs a small part of one through the language model. What the table reads
+afterwards shortens speech to an embedding a token (`compression: table`).
 """
 
 from typing import Any
@@ -14,6 +17,8 @@ from torch import Tensor, nn
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.options import SLMConf
+from espnet_otreg.ot import Compressed
+from espnet_otreg.ot.sequences import ctc_compress
 from espnet_otreg.ot.tensors import length_mask, zeroed
 from espnet_otreg.pretrained.bases import is_frozen
 
@@ -65,6 +70,25 @@ class TableCTC(nn.Module):
         if self.likeness == "distance":
             found = found - rows.square().sum(1) / 2
         return found * self.scale
+
+    def best(self, x: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """Return the likeliest row of each frame (B, T), 0 for silence and padding."""
+        found = self.logits(zeroed(x, lengths).float(), rows.float()).argmax(2)
+        return found.masked_fill(~length_mask(lengths.to(x.device), x.shape[1]), 0)
+
+    def shorten(self, x: Tensor, lengths: Tensor, rows: Tensor, mixture: bool) -> Compressed:
+        """Let runs of one token become their mean, and silence go; see `slm_conf.table_mixture`."""
+        with torch.no_grad():
+            best = self.best(x, lengths, rows)
+        if mixture:
+            logits = self.logits(zeroed(x, lengths).float(), rows.float())
+            x = (logits[..., 1:].softmax(2) @ rows[1:].float()).to(x.dtype)
+        return ctc_compress(x, lengths, best, 0)
+
+    def read(self, x: Tensor, lengths: Tensor, rows: Tensor) -> list[list[int]]:
+        """Return the tokens that each utterance's frames are likest to, without the layers."""
+        paths = [path.unique_consecutive() for path in self.best(x, lengths, rows)]
+        return [self.ids[path[path > 0]].tolist() for path in paths]
 
     def forward(
         self, x: Tensor, lengths: Tensor, spoken: Tensor, spoken_lengths: Tensor, rows: Tensor

@@ -53,8 +53,14 @@ def music(level: int) -> Range | None:
     return MUSIC.get(f"graded{level}")
 
 
+_FULL = {"en": (3600, 150, 400), "es": (3600, 150, 400), "fr": (3600, 100, 320)}
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {  # sentences in train, dev, test
     "smoke": dict.fromkeys(VOICES, (6, 3, 3)),
-    "full": {"en": (3600, 150, 400), "es": (3600, 150, 400), "fr": (3600, 100, 320)},
+    "full": _FULL,
+    "large": {**_FULL, "en": (10800, 150, 400)},  # all English that is packaged; dev, test as full
 }
-FEWEST = {"smoke": 6, "full": 600}  # sentences left to train, below which a language is refused
+FEWEST = {
+    "smoke": 6,
+    "full": 600,
+    "large": 3600,
+}  # sentences left to train, below which a language is refused

@@ -108,13 +108,19 @@ def _facts(folder: Path) -> dict[str, str]:
         found[CHECKPOINT] = path.parent.name or str(path)
     encoder, decoder = (_options(config, part) for part in ("encoder_conf", "decoder_conf"))
     if config.get("model") == "slm":
-        found[ENCODER] = str(encoder.get("experiment") or encoder.get("model"))
-        found[LM] = str(decoder.get("model"))
+        found[ENCODER] = _called(str(encoder.get("experiment") or encoder.get("model")))
+        found[LM] = _called(str(decoder.get("model")))
     elif "model_name_or_path" in decoder:  # stock ESPnet's own speech language model
-        found[LM] = str(decoder["model_name_or_path"])
+        found[LM] = _called(str(decoder["model_name_or_path"]))
     elif pieces := _PIECES.search(str(config.get("train_data_path_and_name_and_type"))):
         found[LM] = pieces[1]
     return found
+
+
+def _called(model: str) -> str:
+    """Name a folder beside the recipe by its place there, the same in every copy of the recipes."""
+    beside = Path.cwd().parent
+    return str(Path(model).relative_to(beside)) if Path(model).is_relative_to(beside) else model
 
 
 def _options(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, read_table, write_json, write_lines
 from espnet_otreg.pretrained.feature_cache import features_of
+from espnet_otreg.progress import progress
 from espnet_otreg.recipe.running import die_with_parent
 from espnet_otreg.scoring.timing import (
     FRAMES,
@@ -33,6 +35,7 @@ from espnet_otreg.stages.command import run
 from espnet_otreg.tasks.run_record import training_state
 
 TABLES = ("text", "token", "token_int", "score", "shortening")
+_LOG_END = 4096  # bytes of a log that are read for its last word on progress
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -218,13 +221,15 @@ def _run_all(commands: list[list[str]], folders: list[Path], total: int) -> None
                     env=environment,
                     preexec_fn=die_with_parent,  # or a second run would decode beside it
                 )
-        while any(process.poll() is None for process in running.values()):
-            _show_progress(folders, total)
-            for folder, process in running.items():
-                if process.poll():
-                    raise UserError(f"decoding failed: {_tail(folder / 'log')}")
-            time.sleep(0.5)
-        _show_progress(folders, total, end="\n")
+        there = sum(map(decoded_so_far, folders))
+        with progress("decoding", "utt", total, initial=there) as bar:
+            while any(process.poll() is None for process in running.values()):
+                bar.update(sum(map(decoded_so_far, folders)) - bar.n)
+                for folder, process in running.items():
+                    if process.poll():
+                        raise UserError(f"decoding failed: {_tail(folder / 'log')}")
+                time.sleep(0.5)
+            bar.update(sum(map(decoded_so_far, folders)) - bar.n)
     finally:
         for process in running.values():
             process.terminate()
@@ -246,9 +251,16 @@ def _decoded(folder: Path, table: str = "text") -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def _show_progress(folders: list[Path], total: int, end: str = "\r") -> None:
-    done = sum(map(_decoded, folders))
-    print(f"decoded {done} of {total} utterances", end=end, file=sys.stderr, flush=True)
+def decoded_so_far(folder: Path) -> int:
+    """Count a part's utterances: in its table, or, before there is one, what its log says."""
+    log = folder / "log"
+    written = _decoded(folder)
+    if written or not log.exists():
+        return written
+    with open(log, "rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _LOG_END))
+        told = re.findall(rb"decoded (\d+) of \d+\r", stream.read())
+    return int(told[-1]) if told else 0
 
 
 def _tail(log: Path) -> str:

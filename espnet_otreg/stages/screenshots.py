@@ -116,8 +116,8 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def launch_chromium() -> Iterator[Any]:
-    """Yield a browser of Playwright's that runs the system's Chromium."""
+def launch_chromium(*further: str) -> Iterator[Any]:
+    """Yield a browser of Playwright's that runs the system's Chromium, with further flags."""
     path = find_chromium()
     if path is None:
         raise UserError(f"no browser: none of {', '.join(_NAMES)} is in PATH; try make browser")
@@ -128,7 +128,9 @@ def launch_chromium() -> Iterator[Any]:
             "pictures of pages need playwright: pip install 'espnet_otreg[browser]'"
         ) from error
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS, *_QUIET])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=[*_FLAGS, *_QUIET, *further]
+        )
         try:
             yield browser
         finally:

@@ -3,12 +3,12 @@
 opening.py makes a recogniser of a pack, an experiment or a hub name; recognisers.py and
 listening.py let models write and align; word_times.py turns their paths into words; recordings.py,
 pauses.py and running.py take recordings apart and put the answers together; formats.py and
-outputs.py write them.
+outputs.py write them. plans.py adds the transport plan, for who wants to see it.
 Here is what all of them hand on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,12 +23,25 @@ class TimedWord(NamedTuple):
     confidence: float | None  # 0 to 1: geometric mean of the posteriors of its tokens
 
 
+class Plan(NamedTuple):
+    """The transport plan of one stretch of a recording and its text."""
+
+    shares: np.ndarray  # (T, U) of each frame's mass, what goes to each token; rows sum to 1
+    mass: np.ndarray  # (U,) share of all mass that a token has
+    labels: tuple[str, ...]  # (U,) tokens, each once, silence last
+    rows: tuple[tuple[int, ...], ...]  # of each word: where its tokens stand among the labels
+    hop: float  # seconds per frame
+    start: float = 0.0  # second at which the first frame begins
+    first: int = 0  # word that `rows` begins with
+
+
 class Passage(NamedTuple):
     """What is said in one stretch of a recording, times counted from its beginning."""
 
     text: str
     words: tuple[TimedWord, ...]
     problem: str = ""  # why the model gave no times, so that they are spread evenly
+    plans: tuple[Plan, ...] = ()  # where they were asked for
 
 
 class Recogniser(Protocol):
@@ -60,6 +73,7 @@ class Transcript:
     words: tuple[TimedWord, ...]
     guessed: str = ""  # why some times are spread evenly
     stamp: str = ""  # size and time of the file, to notice that it was replaced
+    plans: tuple[Plan, ...] = field(default=(), compare=False)  # to be seen, not to be written
 
     def row(self) -> dict[str, Any]:
         """Write it as prediction manifests of other tools do, words beside."""
@@ -81,9 +95,12 @@ class Transcript:
 
 def joined(passages: Iterable[tuple[float, Passage]]) -> Passage:
     """Put the passages of a recording together, each with the second that it begins at."""
-    texts, words, problems = [], [], []
+    texts, problems = [], []
+    words: list[TimedWord] = []
+    plans: list[Plan] = []
     for begin, passage in passages:
         texts += [passage.text] if passage.text else []
-        words += [w._replace(start=w.start + begin, end=w.end + begin) for w in passage.words]
         problems += [passage.problem] if passage.problem else []
-    return Passage(" ".join(texts), tuple(words), problems[0] if problems else "")
+        plans += [p._replace(start=p.start + begin, first=len(words)) for p in passage.plans]
+        words += [w._replace(start=w.start + begin, end=w.end + begin) for w in passage.words]
+    return Passage(" ".join(texts), tuple(words), problems[0] if problems else "", tuple(plans))

@@ -53,11 +53,14 @@ class CTCRecogniser:
         every = self._scores(clips)
         found = []
         for clip, scores, text, language in zip(clips, every, texts, languages, strict=True):
-            pieces = list(self.split(text))
-            columns = [self._ids.get(piece, UNKNOWN) for piece in pieces]
-            spelled = Spelled(text, pieces, columns)
+            spelled = Spelled(text, *self.cut(text))
             found.append(self._passage(spelled, scores, clip, language))
         return found
+
+    def cut(self, text: str) -> tuple[list[str], list[int]]:
+        """Cut a text into tokens, and find their places in the token list."""
+        pieces = list(self.split(text))
+        return pieces, [self._ids.get(piece, UNKNOWN) for piece in pieces]
 
     def _write(self, clip: np.ndarray, scores: Tensor | None) -> Spelled:
         assert scores is not None

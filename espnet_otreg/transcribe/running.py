@@ -84,6 +84,7 @@ def _answers(
                 words=whole.words,
                 guessed=whole.problem,
                 stamp=one.stamp,
+                plans=whole.plans,
             ),
         )
 

@@ -76,6 +76,21 @@ def test_what_compression_dropped_adds_up(listener, frames):
         assert found.embeddings - found.merged - found.dropped >= 1
 
 
+def test_a_model_of_the_phase_before_is_read_by_the_table(tmp_path, frames, monkeypatch):
+    model = build(save_llm(tmp_path), model_conf={"slm_conf": {"objective": "table"}})
+    with torch.no_grad():
+        model.adapter.out.weight.mul_(20)
+    model.encoder.base = "frames stand for it"
+    monkeypatch.setattr(model.decoder.network, "forward", None)
+    found = SpeechLanguageModel(model).transcribe(frames, "en", batch_size=8)
+    for clip, answer in zip(frames, found, strict=True):
+        heard = model.hear(torch.from_numpy(clip)[None], torch.tensor([len(clip)]))
+        (ids,) = model.read_by_table(heard)
+        assert answer.tokens == model.decoder.tokenizer.convert_ids_to_tokens(ids)
+        assert not answer.capped
+    assert any(answer.tokens for answer in found)
+
+
 @pytest.mark.parametrize(
     ("recordings", "options", "told"),
     [

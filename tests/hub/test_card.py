@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -171,6 +172,11 @@ def test_the_example_names_what_has_to_be_given():
     assert 'from_pretrained("packed.zip", decoder="decoder_folder")' in card
     assert 'model("speech.wav", language="en")' in card
     assert "cd" * 32 in card
+    assert "espnet-otreg fetch" not in card
+    fetched = (BaseModel("decoder", "model", "smollm2-135m", "cd" * 32, True, None),)
+    assert "`espnet-otreg fetch smollm2-135m` makes" in make_card(
+        False, facts=replace(facts, bases=fetched), config=config
+    )
     assert "/home/me" not in card
     assert head_of(card)["base_model"] == ["org/encoder"]
     assert "can write fluent text that was not said" in card

@@ -161,7 +161,13 @@ PACKING = ("--languages", "en", "--mini", "true", "--inference_args", "--max_new
 
 def test_a_speech_language_model_with_its_bases_needs_nothing_else(listener, tmp_path, away):
     folder, expected = listener
+    told = ("ORIGIN.json", "LICENSE.some_package", "notes.txt")
+    for name in told:
+        (tmp_path / "home" / "models" / "tiny-llm" / name).write_text("{}")
     pack = make_pack(folder, away / "packed.zip", *PACKING, "--include_base")
+    with zipfile.ZipFile(pack) as stream:
+        kept = {name for name in told if f"base/decoder/{name}" in stream.namelist()}
+    assert kept == {"ORIGIN.json", "LICENSE.some_package"}
     shutil.rmtree(tmp_path / "home")
     text, tokens, ids, answer = Speech2Text.from_pretrained(pack)("speech.wav", language="en")[0]
     assert answer == expected

@@ -130,6 +130,73 @@ def test_utterances_too_short_for_ctc_are_told_and_do_no_harm(lm):
     assert stats["too_short"] == 0.25 and torch.isfinite(loss)
 
 
+def clear(lm, frames=(1, 1, 0, 2, 2, 2, 0, 0, 3), **conf):
+    """A model and an utterance that says these rows, embedding by embedding; 0 is silence."""
+    model = build(lm, model_conf={"slm_conf": {"compression": "table", **conf}}).eval()
+    table = model.by_table
+    assert table is not None
+    rows = model.decoder.table[table.ids].detach()
+    torch.manual_seed(0)
+    x = rows[list(frames)] + 1e-4 * torch.randn(len(frames), rows.shape[1])
+    return model, table, rows, x[None], torch.tensor([len(frames)])
+
+
+def test_compression_by_the_table_leaves_an_embedding_for_each_token_that_is_read(lm):
+    model, table, rows, x, lengths = clear(lm, table_likeness="distance")
+    short = model._shorten(x, lengths)
+    expected = torch.stack([x[0, :2].mean(0), x[0, 3:6].mean(0), x[0, 8]])
+    torch.testing.assert_close(short.x[0], expected)
+    assert short.lengths.tolist() == [3]
+    assert (short.merged + short.dropped).tolist() == [6]
+    padded = torch.cat([x, rows[None, 4:7]], 1)
+    torch.testing.assert_close(model._shorten(padded, lengths).x, short.x)
+    assert table.read(padded, lengths, rows) == [table.ids[1:4].tolist()]
+
+
+def test_a_mixture_is_of_the_tables_rows_without_silence_and_lets_gradients_through(lm):
+    options = {"table_likeness": "distance", "table_mixture": True}
+    model, _, rows, x, lengths = clear(lm, table_scale=1e4, **options)
+    sure = model._shorten(x, lengths).x[0]
+    torch.testing.assert_close(sure, rows[1:4], rtol=1e-3, atol=1e-3)
+    model, _, rows, x, lengths = clear(lm, table_scale=0.5, **options)
+    unsure = model._shorten(x.requires_grad_(), lengths).x[0]
+    shares = (0.5 * (x[0, 8] @ rows.T - rows.square().sum(1) / 2))[1:].softmax(0)
+    torch.testing.assert_close(unsure[2], shares @ rows[1:])
+    unsure.sum().backward()
+    assert x.grad[0, [0, 3, 8]].abs().sum() > 0
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_what_the_phase_taught_is_read_by_the_language_model_afterwards(lm, batch, mixture):
+    conf = {"compression": "table", "table_likeness": "distance", "table_mixture": mixture}
+    model = build(lm, model_conf={"slm_conf": conf})
+    first = phase(lm, table_likeness="distance")
+    optimiser = torch.optim.Adam(first.adapter.parameters(), lr=0.01)
+    for _ in range(100):
+        optimiser.zero_grad()
+        run(first.train(), batch)[0].backward()
+        optimiser.step()
+    model.load_state_dict(first.state_dict(), strict=False)
+    heard = model.eval().hear(batch["speech"], batch["speech_lengths"])
+    tokens = batch["text_lengths"]
+    assert (heard.lengths - tokens).abs().max() <= 2 < (heard.whole_lengths - tokens).min()
+    loss, stats, _ = run(model.train(), batch)
+    loss.backward()
+    assert torch.isfinite(loss) and stats["kept"] < 0.8
+    torch.testing.assert_close(stats["loss"], stats["loss_ce"] + stats["loss_table"])
+    assert all(p.grad is not None for p in model.adapter.parameters())
+    together = run(model.eval(), batch)[0]
+    alone = [run(model, one_of(batch, i))[0] for i in range(4)]
+    torch.testing.assert_close(together, torch.stack(alone).mean())
+
+
+def test_only_models_that_know_the_table_can_be_read_by_it(lm, batch):
+    model = build(lm).eval()
+    heard = model.hear(batch["speech"], batch["speech_lengths"])
+    with pytest.raises(UserError, match="compression: table"):
+        model.read_by_table(heard)
+
+
 def test_a_checkpoint_of_the_phase_opens_in_the_next(lm, batch):
     first = phase(lm)
     with torch.no_grad():
@@ -147,6 +214,10 @@ def test_a_checkpoint_of_the_phase_opens_in_the_next(lm, batch):
         (
             {"model_conf": {"slm_conf": {"objective": "table", "compression": "ot"}}},
             r"compression: expected none.*'ot'",
+        ),
+        (
+            {"model_conf": {"slm_conf": {"table_mixture": True, "compression": "ot"}}},
+            r"table_mixture: expected compression: table.*'ot'",
         ),
         (
             {"model_conf": {"slm_conf": {"objective": "table"}, "ctc_weight": 0.3}},

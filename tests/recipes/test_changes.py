@@ -310,4 +310,6 @@ def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
     tested = {name.rsplit(":", 1)[1] for name in graph.steps if name.startswith("score:init")}
     assert tested == {"natural_test", "prompts_all3"}  # the prompts whole: nothing trains on them
     assert "train:warm" in graph.steps["train:init"].needs
+    assert {"decode:warm", "score:warm:natural_test"} <= graph.steps.keys()
+    assert "the phase before, read by the table" in graph.steps["results"].words
     assert not (tmp_path / "nothing is fetched").exists()

@@ -52,7 +52,7 @@ def test_the_settings_of_small_real_models_build(small, tmp_path, size, stem):
     args.token_list = ["<blank>", "<unk>", *load_tokenizer(qwen2).tokenize(SENTENCES[0])[:3],
                        "<sos/eos>"]  # fmt: skip
     model = ASRTask.build_model(args)
-    assert (model.table_ctc is not None) == stem.startswith("stage0")
+    assert model.before_answers == stem.startswith("stage0")
     real = {"whisper_base_smollm2": 576, "whisper_base_gemma3_270m": 640}[size]  # Whisper's: 512
     width = model.adapter.hidden.out_features
     assert 1.9e6 < (model.adapter.stack * 512 + real) * width < 2.2e6

@@ -50,7 +50,7 @@ def test_labels_are_what_training_wrote_down(recipe):
     assert starts == [{"checkpoint": "asr_init_a"}, {"checkpoint": "asr_init_b"}]
 
 
-def test_what_is_said_of_all_goes_before_what_training_wrote_down(tmp_path):
+def test_what_is_said_of_all_goes_before_what_training_wrote_down(tmp_path, monkeypatch):
     slm = {
         "model": "slm",
         "encoder_conf": "{experiment: exp/enc}",
@@ -59,6 +59,12 @@ def test_what_is_said_of_all_goes_before_what_training_wrote_down(tmp_path):
     folder = trained(tmp_path / "x", seed=1, start="exp/init", **slm)
     [[labels]] = labels_of([System("x", (folder,))])
     assert labels == {"encoder": "exp/enc", "lm": "llm", "checkpoint": "init", "seed": "1"}
+    slm["decoder_conf"] = f"{{model: {tmp_path}/d/l}}"
+    beside = trained(tmp_path / "y", seed=1, **slm)
+    (tmp_path / "recipe").mkdir()
+    monkeypatch.chdir(tmp_path / "recipe")
+    [[labels]] = labels_of([System("y", (beside,))])
+    assert labels["lm"] == "d/l"  # not where this copy of the recipes lies
     [[labels]] = labels_of([System("x", (folder,))], {"encoder": "2", "lm": "3"})
     assert (labels["encoder"], labels["lm"]) == ("2", "3")
 

@@ -195,6 +195,16 @@ def test_when_the_command_ends_its_decoders_end(recipe, number):
         time.sleep(0.02)
 
 
+def test_progress_counts_what_a_part_says_before_its_table_is_written(tmp_path):
+    assert decode_sets.decoded_so_far(tmp_path) == 0
+    (tmp_path / "log").write_text("loading: decoded nothing yet\n")
+    assert decode_sets.decoded_so_far(tmp_path) == 0
+    (tmp_path / "log").write_text("x" * 9999 + "\ndecoded 8 of 40\rdecoded 16 of 40\r")
+    assert decode_sets.decoded_so_far(tmp_path) == 16
+    write_lines(tmp_path / "1best_recog" / "text", [f"u{i} a" for i in range(40)])
+    assert decode_sets.decoded_so_far(tmp_path) == 40
+
+
 def test_a_pretrained_whisper_needs_no_training_and_hears_recordings(recipe, capsys):
     for name in ("whisper/config.json", "whisper/model.safetensors"):
         write_lines(Path(name), ["{}"])
