@@ -77,13 +77,15 @@ docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dist: venv
-	$(BIN)/python -m hatchling build -c -d dist
+	rm -rf build dist
+	$(BIN)/pip wheel -q --no-deps -w dist .
+	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' > /dev/null
 
 venv: $(VENV)/.installed
 
 # pip 26.3 refuses ESPnet 202511, whose dependency ci_sdr declares a direct URL in an extra.
 # torchaudio 2.11 is the last release; it declares no bound on torch, so it is named here.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip<26.3'
 	$(BIN)/pip install -q 'espnet==202511' 'torchaudio==2.11.0' -e '.[test]'
