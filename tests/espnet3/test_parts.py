@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 from espnet3.contract.stages import stage_names
 
 from espnet_otreg import espnet3
@@ -14,6 +15,8 @@ from espnet_otreg.espnet3.metrics import ErrorRate
 from espnet_otreg.espnet3.system import OTRegSystem
 from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.scoring.score_file import load_score
+from tests.support import tiny_models, tiny_slm
+from tests.support.tiny_llm import save_llm
 
 MAKING = {
     "recipe_dir": ".",
@@ -141,6 +144,20 @@ def test_compare_and_report_are_stages_behind_measure():
     assert names[:6] == [
         *("create_dataset", "train_tokenizer", "collect_stats", "train", "infer", "measure")
     ]
+
+
+def test_what_a_model_returns_is_what_lightning_logs(tmp_path):
+    """ESPnet3 takes one number of each figure, and a weight that is a tensor."""
+    lm = save_llm(tmp_path)
+    batch = tiny_models.make_batch([40, 30], [5, 3])
+    conf = {"model": "otreg", "model_conf": {"ctc_weight": 0.3}}
+    regularised, listening = tiny_models.build(**conf), tiny_slm.build(lm)
+    for found in (regularised(**batch), listening(**tiny_slm.make_batch(lm))):
+        loss, stats, weight = found
+        assert loss.numel() == 1 and loss.requires_grad
+        assert isinstance(weight, torch.Tensor) and weight.numel() == 1
+        assert all(isinstance(each, torch.Tensor) for each in stats.values() if each is not None)
+        assert all(each.numel() == 1 for each in stats.values() if each is not None)
 
 
 def test_options_of_a_file_become_words_of_a_command():

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from espnet3.components.data.dataloader import build_batch_sampler
+from espnet3.utils.config_utils import load_and_merge_config
+from omegaconf import OmegaConf
 
 from espnet_otreg.espnet3.inference import Listener, recogniser
-from espnet_otreg.espnet3.training import CALLBACK, Phase
+from espnet_otreg.espnet3.training import CALLBACK, Phase, with_phase
 from espnet_otreg.files import read_json, read_table
 from espnet_otreg.pretrained.bases import HASHES
 from espnet_otreg.scoring.score_file import load_score
 from espnet_otreg.stages import score
-from tests.support.egs3 import SMOKE, newest_checkpoint, same, weights
+from tests.support.egs3 import ROOT, SMOKE, newest_checkpoint, same, weights
 
 TESTS = ("covost2_test", "fleurs_test")
 
@@ -102,6 +105,32 @@ def test_a_checkpoint_of_lightning_is_decoded_as_the_average_of_it_alone(finishe
     assert first == second
 
 
+def load(path):
+    """Read a training's configuration as ESPnet3 does, up to what one file takes from another."""
+    return load_and_merge_config(path, "training.yaml", "egs3.TEMPLATE.esp2_asr", resolve=False)
+
+
+CONFIGS = sorted(path.stem for path in (ROOT / "egs3/covost2_otreg/asr/conf").glob("training_*"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_training_has_the_numbers_of_the_configuration_that_it_nests(recipe, finished, name):
+    config = OmegaConf.to_container(load(recipe.folder / f"conf/{name}.yaml"), resolve=True)
+    nested = config["model"]
+    assert config["optimizer"]["lr"] == nested["optim_conf"]["lr"]
+    assert config["trainer"]["max_epochs"] == nested["max_epoch"]
+    assert nested["model"] in {"slm"} if "slm" in name else {"otreg", "espnet"}
+    batches = config["dataloader"]["train"]["iter_factory"]["batches"]
+    stats = str(recipe.folder / "exp/stats/train")
+    batches["shape_files"] = [
+        each.replace(config["stats_dir"] + "/train", stats) for each in batches["shape_files"]
+    ]
+    found = list(build_batch_sampler(**batches))
+    assert sum(map(len, found)) == 30  # every utterance of the smallest corpus
+    size = nested.get("batch_size", 30)  # or as many as batch_bins allows
+    assert max(map(len, found)) <= 2 * size
+
+
 def rooted(recipe, config):
     """Copy a configuration so that its files are found from elsewhere."""
     content = yaml.safe_load(config.read_text())
@@ -171,12 +200,7 @@ def test_a_listener_answers_one_utterance_as_it_does_in_a_batch(listening, monke
 
 
 def test_the_callback_is_added_once(recipe):
-    from espnet3.utils.config_utils import load_and_merge_config
-
-    from espnet_otreg.espnet3.training import with_phase
-
-    path = recipe.folder / "conf/smoke_base.yaml"
-    config = load_and_merge_config(path, "training.yaml", "egs3.TEMPLATE.esp2_asr", resolve=False)
+    config = load(recipe.folder / "conf/smoke_base.yaml")
     with_phase(config)
     with_phase(config)
     assert [each["_target_"] for each in config.trainer.callbacks] == [CALLBACK]

@@ -72,9 +72,9 @@ class Recipe(NamedTuple):
 
 def copy_recipe(folder: Path) -> Recipe:
     """Copy the recipe and the configurations of egs2 that it nests."""
-    for part in ("egs3/covost2_otreg/asr", "egs2/TEMPLATE/conf"):
+    for part in ("egs3/covost2_otreg/asr", "egs2/TEMPLATE/conf", "egs2/covost2_otreg/conf"):
         made = shutil.ignore_patterns("data", "exp", "downloads", "__pycache__")
-        shutil.copytree(ROOT / part, folder / part, ignore=made)
+        shutil.copytree(ROOT / part, folder / part, ignore=made, symlinks=True)
     return Recipe(folder / "egs3/covost2_otreg/asr")
 
 
