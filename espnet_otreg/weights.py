@@ -64,6 +64,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     state = read_checkpoint(path)
     if isinstance(state, dict):
         state = state.get("module", state)  # DeepSpeed's checkpoints
+        state = _of_lightning(state)
     if not isinstance(state, dict):
         raise UserError(f"{path} is no checkpoint of plain tensors (a {type(state).__name__})")
     others = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
@@ -73,6 +74,17 @@ def read_weights(path: Path) -> dict[str, Any]:
             "valid.acc.ave.pth, not the state of a training"
         )
     return state
+
+
+def _of_lightning(state: dict[str, Any]) -> dict[str, Any]:
+    """Take the model out of a checkpoint of Lightning, where it may be a part called `model`."""
+    inner = state.get("state_dict")
+    if not isinstance(inner, dict):
+        return state
+    prefix = "model."
+    if inner and all(name.startswith(prefix) for name in inner):
+        return {name.removeprefix(prefix): value for name, value in inner.items()}
+    return inner
 
 
 def write_weights(state: Mapping[str, Any], path: Path) -> None:

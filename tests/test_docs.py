@@ -15,7 +15,7 @@ from espnet_otreg import __version__, cli
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/*.md", "egs2/*/README.md")
+    for pattern in ("*.md", "docs/*.md", "egs2/*/README.md", "egs3/*/*/README.md")
     for path in ROOT.glob(pattern)
 )
 HISTORY = {Path("docs/LOG.md"), Path("CHANGELOG.md")}  # commands of their time

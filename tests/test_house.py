@@ -26,7 +26,7 @@ LAYERS = [  # what stands in a line may import what stands above it, and nothing
     "recipe",
     "hook",
     "stages",
-    "shim", "asr_sh", "cli",
+    "shim", "asr_sh", "cli", "espnet3",
 ]  # fmt: skip
 
 

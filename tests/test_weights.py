@@ -37,6 +37,15 @@ def test_checkpoints_of_deepspeed_are_looked_into(tmp_path):
     assert torch.equal(read_weights(tmp_path / "x.pth")["a"], torch.ones(2))
 
 
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_checkpoints_of_lightning_are_looked_into_and_lose_their_prefix(prefix, tmp_path):
+    state = {f"{prefix}model_size": torch.ones(2), f"{prefix}b": torch.zeros(1)}
+    torch.save({"state_dict": state, "epoch": 3, "loops": {}}, tmp_path / "x.ckpt")
+    found = read_weights(tmp_path / "x.ckpt")
+    assert list(found) == ["model_size", "b"]
+    assert torch.equal(found["model_size"], torch.ones(2))
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

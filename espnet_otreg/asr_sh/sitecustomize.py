@@ -23,8 +23,9 @@ def run_the_next() -> None:
 
 
 try:
-    from espnet_otreg.hook import install
+    if "espnet_otreg.hook" not in sys.orig_argv:  # the command that names this folder, once more
+        from espnet_otreg.hook import install
 
-    install()
+        install()
 finally:  # a Python without this package is told so by `site`, and goes on
     run_the_next()

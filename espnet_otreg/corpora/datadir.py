@@ -91,6 +91,23 @@ class DataDir:
         }
         return DataDir({name: table for name, table in tables.items() if table or name in REQUIRED})
 
+    def speaker_first(self) -> "DataDir":
+        """Begin ids with the speaker, as Kaldi's tools want it: sorted by either, tables agree."""
+        speakers = self.tables["utt2spk"]
+        names = {
+            utt: utt if utt.startswith(speakers[utt]) else f"{speakers[utt]}-{utt}"
+            for utt in self.ids
+        }
+        before: tuple[str, str] | None = None  # Kaldi reads tables in this order
+        for name, who in sorted((names[utt], speakers[utt]) for utt in self.ids):
+            if before is not None and who < before[1]:
+                raise UserError(
+                    f"speakers {who} and {before[1]} cannot both begin ids in the order that Kaldi "
+                    f"wants ({before[0]} comes before {name}): rename one of them in the corpus"
+                )
+            before = name, who
+        return self.renamed(names)
+
     def validate(self, folder: Path) -> None:
         """Stop when tables disagree, naming table and utterances; `folder` is for the message."""
         wanted = self.tables["wav.scp"].keys()

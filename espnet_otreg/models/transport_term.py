@@ -193,15 +193,23 @@ class EpochCount:
 
     def __init__(self, model: nn.Module) -> None:
         self.epoch = 0
-        self._inside = False
+        self._inside = self._told = False
         model.register_state_dict_post_hook(partial(self._write))  # takes no bound method
         model.register_load_state_dict_pre_hook(self._read)
 
     def look(self, training: bool) -> None:
         """Note a batch: an epoch begins with the first one for training after validation."""
-        if training and not self._inside:
+        if training and not self._inside and not self._told:
             self.epoch += 1
         self._inside = training
+
+    def tell(self, epoch: int) -> None:
+        """Take the epoch from the trainer, and count no more.
+
+        For one that validates within epochs, or not after each: what `look` counts are then no
+        epochs.
+        """
+        self.epoch, self._told = epoch, True
 
     def _write(self, model: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
         metadata[EPOCH_KEY] = self.epoch
@@ -209,3 +217,10 @@ class EpochCount:
     def _read(self, model: nn.Module, state: dict, prefix: str, metadata: dict, *_: Any) -> None:
         self.epoch = metadata.get(EPOCH_KEY, 0)
         self._inside = False
+
+
+def tell_epoch(model: nn.Module, epoch: int) -> None:
+    """Tell a model the epoch that begins, from 1; a model that asks for none is left alone."""
+    count = getattr(model, "_count", None)
+    if isinstance(count, EpochCount):
+        count.tell(epoch)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from espnet_otreg.corpora.making import MakingConf
 from espnet_otreg.files import write_lines
 from espnet_otreg.models.adapters import ConvAdapterConf, StackAdapterConf, TransferAdapterConf
 from espnet_otreg.models.augment import FrameAugmentConf
@@ -134,6 +135,23 @@ decoder_conf: {model: Qwen/Qwen2.5-7B-Instruct, dtype: bfloat16}
             Section("`postencoder_conf` of `postencoder: conv_adapter`", ConvAdapterConf),
             Section("`decoder_conf` of `decoder: causal_lm`", CausalLMConf),
         ),
+    ),
+    Chapter(
+        "Data in a recipe of ESPnet3",
+        "The stage `create_dataset` of `egs3/covost2_otreg/asr` makes data directories by these. "
+        "What else a recipe of ESPnet3 holds is its own, or above under `model:`, or an option of "
+        "`stages/compare` and `stages/report`.",
+        """\
+create_dataset:
+  recipe_dir: .
+  data_dir: ./data
+  corpora: {covost2: /corpora/covost2, fleurs: null}
+  languages: en es fr
+  train: [covost2_train]
+  valid: [covost2_dev]
+  test: [covost2_test, fleurs_test]
+""",
+        (Section("`create_dataset`", MakingConf),),
     ),
 )
 

@@ -59,6 +59,13 @@ def get_parser() -> argparse.ArgumentParser:
         default="raw",
         help="what --text says of transcripts, of translations; BLEU is compared on raw ones",
     )
+    parser.add_argument(
+        "--ids",
+        choices=("corpus", "speaker"),
+        default="corpus",
+        help="what they begin with; speaker: the directories are for Kaldi's tools, such as those "
+        "of ESPnet's asr.sh",
+    )
     parser.add_argument("--release", help="commonvoice: folder to read where there are several")
     parser.add_argument("--text_column", help="fleurs: 'raw' or 'normalised' [normalised]")
     parser.add_argument(
@@ -108,6 +115,8 @@ def prepare_data(args: argparse.Namespace) -> None:
                 write_rejected(folder / "rejected.tsv", rejected)
                 raise UserError(f"{refusal} Each one is in {folder / 'rejected.tsv'}.")
         data = to_data_dir(records)
+        if args.ids == "speaker":
+            data = data.speaker_first()
         data.validate(folder)
         write_rejected(folder / "rejected.tsv", rejected)
         data.save(folder)

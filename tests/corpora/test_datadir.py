@@ -81,6 +81,23 @@ def test_an_interrupted_save_is_not_complete(tmp_path, monkeypatch):
     assert not list(folder.glob(".*"))
 
 
+def test_ids_that_begin_with_the_speaker_sort_as_kaldi_wants(tmp_path):
+    said = {"u1": "b", "u2": "a", "u3": "b1", "a-u4": "a", "u5": "b"}
+    data = prepare_data.to_data_dir([Record(u, who, "en", u, f"/{u}") for u, who in said.items()])
+    data = data.speaker_first()
+    made = {"b-u1": "/u1", "a-u2": "/u2", "b1-u3": "/u3", "a-u4": "/a-u4", "b-u5": "/u5"}
+    assert data.tables["wav.scp"] == made
+    data.save(tmp_path / "set")
+    rows = [line.split() for line in (tmp_path / "set/utt2spk").read_text().splitlines()]
+    assert rows == sorted(rows, key=lambda row: row[::-1])  # by speaker too
+    assert (tmp_path / "set/spk2utt").read_text() == "a a-u2 a-u4\nb b-u1 b-u5\nb1 b1-u3\n"
+    wrong = prepare_data.to_data_dir(
+        [Record("x", "a", "en", "x", "/x"), Record("b-y", "a-b", "en", "y", "/y")]
+    )
+    with pytest.raises(UserError, match="speakers a and a-b cannot both begin ids"):
+        wrong.speaker_first()
+
+
 def test_combining_refuses_an_utterance_that_is_in_two_sets(tmp_path):
     sets = {path: DataDir.load(two(path)) for path in (tmp_path / "x", tmp_path / "y")}
     with pytest.raises(UserError, match=r"utterance a1 is in .*x and again in .*y"):
@@ -137,6 +154,8 @@ def test_the_command_writes_a_data_directory_and_the_list_of_rejections(tmp_path
     assert (folder / "rejected.tsv").read_text() == "covost2-en-train-b\tnothing but punctuation\n"
     run(prepare_data, *options, "--output", tmp_path / "data", "--text", "raw")
     assert DataDir.load(folder).tables["text"]["covost2-en-train-a"] == "Hello, World!"
+    run(prepare_data, *options, "--output", tmp_path / "data", "--ids", "speaker")
+    assert (folder / "utt2spk").read_text() == "s1-covost2-en-train-a s1\n"
 
 
 def test_a_translation_left_empty_is_listed_where_it_was_asked_for(tmp_path):

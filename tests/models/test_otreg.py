@@ -9,7 +9,7 @@ import torch
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.controls import Transcripts
-from espnet_otreg.models.transport_term import EPOCH_KEY
+from espnet_otreg.models.transport_term import EPOCH_KEY, tell_epoch
 from tests.support.tiny_models import ENCODER, make_batch, run
 
 OT_KEYS = {"loss_ot", "ot_cost", "ot_sparsity", "ot_marginal_error", "ot_silence_mass"}
@@ -137,6 +137,19 @@ def test_the_epoch_survives_a_checkpoint_file_that_only_tensors_may_enter(
     fresh = regularised(build_model)
     fresh.load_state_dict(state)
     assert fresh._count.epoch == 2
+
+
+def test_a_trainer_that_validates_within_epochs_tells_the_epoch(build_model, batch):
+    model = regularised(build_model)
+    for epoch in (1, 2):
+        tell_epoch(model, epoch)
+        for mode in (True, False, True, False):  # validation twice in each
+            run(model.train(mode), batch)
+            assert model._count.epoch == epoch
+    fresh = regularised(build_model)
+    fresh.load_state_dict(model.state_dict())
+    assert fresh._count.epoch == 2
+    tell_epoch(build_model(), 1)  # the stock model counts none
 
 
 def test_a_checkpoint_has_exactly_the_stock_models_keys(build_model):

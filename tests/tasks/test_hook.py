@@ -70,6 +70,12 @@ def test_a_folder_on_the_path_gives_a_stock_command_the_model_and_hides_no_other
     assert b"Failed to import" not in printed  # 202511 says so while the task loads
 
 
+def test_the_line_of_path_sh_is_silent_where_it_has_run_before(tmp_path):
+    path = os.pathsep.join([str(hook.FOLDER), os.environ.get("PYTHONPATH", "")])
+    done = started("-m espnet_otreg.hook --path", tmp_path, PYTHONPATH=path)
+    assert done.communicate() == (f"{hook.FOLDER}\n".encode(), b"")
+
+
 def test_the_pack_command_refuses_what_stock_cannot_open_in_one_line(tmp_path):
     (tmp_path / "config.yaml").write_text("model: slm\n")
     (tmp_path / "model.pth").touch()
