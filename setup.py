@@ -16,13 +16,14 @@ MADE = ("downloads", "data", "dump", "exp")  # by running recipes
 
 
 class ArchiveOfSources(sdist):
-    """Takes egs2/ as it is, links included, which MANIFEST.in would follow and then miss."""
+    """Takes recipes as they are, links included, which MANIFEST.in would follow and then miss."""
 
     def make_release_tree(self, base_dir: str, files: Sequence[str]) -> None:
         """Fill the folder that is archived."""
         super().make_release_tree(base_dir, files)
         made = shutil.ignore_patterns(*MADE)
-        shutil.copytree("egs2", Path(base_dir, "egs2"), symlinks=True, ignore=made)
+        for recipes in ("egs2", "egs3"):
+            shutil.copytree(recipes, Path(base_dir, recipes), symlinks=True, ignore=made)
 
 
 class BuildWithRecipes(build_py):

@@ -31,6 +31,7 @@ REFERENCE = {  # page: what is in it, in the order of the packages
     "report": "The web page of results",
     "hub": "Packs, model cards, upload",
     "recipe": "What must run, and how it is run",
+    "espnet3": "What a recipe of ESPnet3 names",
     "mini": "Small corpora and language models, made here",
     "natural": "Real sentences in natural synthetic voices",
     "packages": "Speech and models that package registries carry",
