@@ -48,3 +48,29 @@ def test_a_python_that_does_not_run_is_named_before_anything_is_installed(make):
     assert refused.returncode != 0
     assert "got PYTHON=python2.0" in refused.stderr
     assert "venv" not in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("python", "pip", "status"),
+    [
+        ("exit 127", "", 0),  # pyenv's command of a version that is not there
+        ("exit 0", "no route to the index", 0),
+        ("exit 0", "ERROR: ResolutionImpossible", 1),  # of what pyproject.toml declares
+    ],
+)
+def test_ci_says_that_the_newest_espnet_was_not_tested_and_fails_only_where_we_are_wrong(
+    tmp_path, python, pip, status
+):
+    (tmp_path / "python3.12").write_text(f"#!/bin/sh\n{python}\n")
+    (tmp_path / "make").write_text(f'#!/bin/sh\n[ "$1" = test ] || {{ echo "{pip}"; exit 2; }}\n')
+    for name in ("python3.12", "make"):
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [ROOT / ".ci" / "run"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == status
+    assert (pip in done.stdout) and ("was not tested" in done.stdout) == (status == 0)
