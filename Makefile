@@ -2,13 +2,23 @@
 # make run-transfer: the same for CTC models taught by a masked language model.
 # make run-slm: the same for a speech language model, with small foundation models made first.
 # make run-real: the same with real speech and real pretrained models, fetched first.
-# make test: from nothing to all checks passed.
+# make test: from nothing to all checks passed; make unit: without whole recipes.
 # make docs: the pages of docs/ as a site, in site/; a warning is an error.
 # make dist: the wheel and the sdist.
+#
+# PYTHON=python3.12, or a path, runs any of them with another Python, in an environment of its own
+# (.venv-3.12). The newest ESPnet that a Python can have comes with it: 202511 with 3.11, 202611
+# with 3.12 and 3.13 (pyproject.toml says which needs what).
 
-PYTHON ?= python3.11
-VENV := .venv
+DEFAULT := $(firstword $(foreach name,python3.11 python3.12 python3.13,$(if $(shell \
+    $(name) -c 'print(1)' 2> /dev/null),$(name))) python3.11)
+PYTHON ?= $(DEFAULT)
+SAY_VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+VERSION := $(shell $(PYTHON) $(SAY_VERSION))
+$(if $(VERSION),,$(error expected a Python 3.11 to 3.13 that runs, got PYTHON=$(PYTHON)))
+VENV := .venv$(if $(filter-out $(shell $(DEFAULT) $(SAY_VERSION)),$(VERSION)),-$(VERSION))
 BIN := $(VENV)/bin
+export OTREG_VENV := $(CURDIR)/$(VENV)
 RECIPE ?= covost2_otreg
 RESULTS ?= exp/slm
 SYSTEM ?= Base+OTReg
@@ -84,12 +94,11 @@ dist: venv
 venv: $(VENV)/.installed
 
 # pip 26.3 refuses ESPnet 202511, whose dependency ci_sdr declares a direct URL in an extra.
-# torchaudio 2.11 is the last release; it declares no bound on torch, so it is named here.
 $(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --upgrade 'pip<26.3'
-	$(BIN)/pip install -q 'espnet==202511' 'torchaudio==2.11.0' -e '.[test]'
+	$(BIN)/python -m pip install -q --upgrade 'pip$(if $(filter 3.11,$(VERSION)),<26.3)'
+	$(BIN)/pip install -q -e '.[test]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) egs2/downloads egs2/*/data egs2/*/dump egs2/*/exp
+	rm -rf .venv .venv-3.* egs2/downloads egs2/*/data egs2/*/dump egs2/*/exp

@@ -1,7 +1,8 @@
 """The only place that knows which ESPnet is installed (202511 and 202611 are supported).
 
 202611 moved `espnet.nets` to `espnet2.legacy.nets` and refuses checkpoints that hold anything but
-tensors and plain Python types; what is imported here stands in the same place in both.
+tensors and plain Python types; what is imported here stands in the same place in both. It also
+renamed a tensor, which `espnet_otreg.weights` reads by either name.
 """
 
 import importlib

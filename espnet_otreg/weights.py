@@ -2,21 +2,32 @@
 
 A checkpoint of torch is a pickle, and a pickle can call any function while it is read. So tensors
 alone are taken out of it, whatever the file is called; safetensors has nothing to call.
+
+ESPnet 202611 calls a tensor of most encoders `embed.out.weight` that was `embed.out.0.weight`. It
+reads the older name for inference, but where a training starts from a file (`init_param`) leaves
+the tensor random without a word. 202511 does so wherever it meets the newer name. Here both are
+read everywhere, and what stock ESPnet shall open is written with the older one.
 """
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import re
+import shutil
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.files import writing
 
 if TYPE_CHECKING:
     from torch import nn
 
 SAFE = ".safetensors"
+_EMBEDDING = re.compile(r"((?:.*\.)?embed\.out\.)(0\.)?(weight|bias)")
+_ALIKE = "conv2d8", "contextual_block"  # input layer, encoders: named so by both of them
 _FORCE, _ALLOW = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
@@ -87,6 +98,34 @@ def _of_lightning(state: dict[str, Any]) -> dict[str, Any]:
     return inner
 
 
+def named_as_in(state: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Name a checkpoint's tensors as a model does, which another ESPnet may not have."""
+    known = set(names)
+    found = OrderedDict()  # type: ignore[var-annotated]
+    if hasattr(state, "_metadata"):  # what torch notes beside a state, such as our epochs
+        found._metadata = state._metadata  # type: ignore[attr-defined]
+    for name, value in sorted(state.items(), key=lambda item: item[0] not in known):
+        found[name if name in known else _twin(name, known)] = value
+    return found
+
+
+def _twin(name: str, known: Container[str]) -> str:
+    match = _EMBEDDING.fullmatch(name)
+    twin = match and f"{match[1]}{'' if match[2] else '0.'}{match[3]}"
+    return twin if twin and twin in known else name
+
+
+def read_any_names(part: "nn.Module") -> None:
+    """Have a part of a model load what another ESPnet wrote, whoever loads it."""
+    part.register_load_state_dict_pre_hook(_name_as_in)
+
+
+def _name_as_in(part: "nn.Module", state: dict[str, Any], prefix: str, *_: Any) -> None:
+    named = named_as_in(dict(state), [prefix + name for name in part.state_dict()])
+    state.clear()
+    state.update(named)
+
+
 def write_weights(state: Mapping[str, Any], path: Path) -> None:
     """Write tensors as safetensors: nothing in the file can be run."""
     from safetensors.torch import save_file
@@ -95,9 +134,34 @@ def write_weights(state: Mapping[str, Any], path: Path) -> None:
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in state.items()}, path)
 
 
+def copy_for_stock(
+    source: Path, target: Path, config: Mapping[str, Any], without: tuple[str, ...] = ()
+) -> None:
+    """Copy a model's file with names that every ESPnet finds; what begins with `without` stays."""
+    import torch
+
+    weights = read_weights(source)
+    layer = (config.get("encoder_conf") or {}).get("input_layer")
+    alike = layer == _ALIKE[0] or str(config.get("encoder")).startswith(_ALIKE[1])
+    newer, older = r"^encoder\.embed\.out\.(weight|bias)$", r"encoder.embed.out.0.\1"
+    named = {
+        name if alike else re.sub(newer, older, name): value
+        for name, value in weights.items()
+        if not name.startswith(without)
+    }
+    if named.keys() == weights.keys():
+        shutil.copyfile(source, target)
+        return
+    with writing(target, "wb") as stream:
+        torch.save(named, stream)
+
+
 def fill(model: "nn.Module", path: Path) -> set[str]:
-    """Put a file's tensors into a model, as ESPnet does; missing ones are told. Returns names."""
-    weights = read_weights(path)
+    """Put a file's tensors into a model, as ESPnet does; missing ones are told.
+
+    Returns the tensors' names, as the model has them.
+    """
+    weights = named_as_in(read_weights(path), model.state_dict())
     try:
         found = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # a heading, then a line for each tensor of another shape

@@ -4,8 +4,9 @@
 OTREG_ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 export OTREG_ROOT
 export PYTHONIOENCODING=UTF-8 LC_ALL=C.UTF-8
-if [ -x "${OTREG_ROOT}/.venv/bin/python" ]; then
-    export PATH="${OTREG_ROOT}/.venv/bin:${PATH}"
+OTREG_VENV=${OTREG_VENV:-${OTREG_ROOT}/.venv}  # make names that of its PYTHON
+if [ -x "${OTREG_VENV}/bin/python" ]; then
+    export PATH="${OTREG_VENV}/bin:${PATH}"
 fi
 if [ -d "${OTREG_ROOT}/espnet_otreg" ]; then
     export PYTHONPATH="${OTREG_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"

@@ -15,7 +15,7 @@ from espnet_otreg.hub.base_models import find_bases, include
 from espnet_otreg.hub.decoding import decoding_options, default_method, sampling_rate
 from espnet_otreg.hub.facts import CONFIG, DECODING, METHODS, MODEL, TOKENIZER, WEIGHTS, Facts
 from espnet_otreg.hub.located import bring_along
-from espnet_otreg.weights import read_weights, write_weights
+from espnet_otreg.weights import copy_for_stock, read_weights, write_weights
 
 
 class Wanted(NamedTuple):
@@ -53,7 +53,7 @@ def assemble(wanted: Wanted, folder: Path) -> Contents:
     model = str(config.get("model", "espnet"))
     state = read_weights(weights)
     if wanted.stock:
-        shutil.copyfile(weights, folder / MODEL)
+        copy_for_stock(weights, folder / MODEL, config)
     else:
         write_weights(state, folder / WEIGHTS)
     bring_along(config, folder)

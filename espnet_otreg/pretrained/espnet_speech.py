@@ -22,7 +22,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.ot.options import check_options, option, required
 from espnet_otreg.ot.tensors import full_precision
 from espnet_otreg.pretrained.bases import CHECKPOINT, Base, file_hash
-from espnet_otreg.weights import read_weights, tensors_only
+from espnet_otreg.weights import named_as_in, read_weights, tensors_only
 
 KEPT = ("frontend", "normalize", "preencoder", "encoder")
 
@@ -120,7 +120,7 @@ class ESPnetSpeechEncoder(AbsEncoder):
 
     def reload_pretrained_parameters(self) -> None:
         """Load the weights, also after ESPnet's `init`, which draws every one anew."""
-        state = read_weights(self._weights)
+        state = named_as_in(read_weights(self._weights), self.state_dict())
         missing = sorted(self.state_dict().keys() - state.keys())
         if missing:
             raise UserError(

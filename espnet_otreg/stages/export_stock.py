@@ -20,6 +20,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import writing
 from espnet_otreg.hub.stock import STOCK_NAME, stock_config
 from espnet_otreg.stages.command import run
+from espnet_otreg.weights import copy_for_stock
 
 OWN_PARTS = ("transfer_adapter",)  # of the model; they need this package at inference too
 TRAINING_ONLY = ("layer_projections.", "plan_projection.")  # weights that inference has no use for
@@ -61,7 +62,7 @@ def export(experiment: Path, model_file: str, output: Path) -> None:
     if config.get("normalize_conf"):
         _bring_along(config["normalize_conf"], "stats_file", output)
     config["output_dir"] = str(output)
-    _copy_weights(weights, output / "model.pth")
+    copy_for_stock(weights, output / "model.pth", config, without=TRAINING_ONLY)
     with writing(output / "config.yaml") as stream:
         yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
     logging.info(
@@ -73,21 +74,6 @@ def export(experiment: Path, model_file: str, output: Path) -> None:
         ),
         *[output] * 2,
     )
-
-
-def _copy_weights(source: Path, target: Path) -> None:
-    """Copy the file, or, where it holds weights of training alone, what is left of it."""
-    import torch
-
-    from espnet_otreg.weights import read_weights
-
-    weights = read_weights(source)
-    kept = {name: value for name, value in weights.items() if not name.startswith(TRAINING_ONLY)}
-    if len(kept) == len(weights):
-        shutil.copyfile(source, target)
-        return
-    with writing(target, "wb") as stream:
-        torch.save(kept, stream)
 
 
 def _bring_along(options: dict[str, Any], key: str, output: Path) -> None:

@@ -27,7 +27,7 @@ from espnet_otreg.pretrained.speech_features import check_speech_features, sourc
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
-from espnet_otreg.weights import fill, read_checkpoint, tensors_only
+from espnet_otreg.weights import fill, read_any_names, read_checkpoint, tensors_only
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
@@ -90,6 +90,7 @@ class ASRTask(asr_task.ASRTask):
                 size = embedding_size(conf["model"], conf.get("trust_remote_code", False))
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
+        read_any_names(model.encoder)  # of init_param, and of a training that goes on
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
         if isinstance(model, OTTransferASRModel):
             for path, name, _ in getattr(args, "train_data_path_and_name_and_type", None) or ():

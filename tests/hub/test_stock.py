@@ -3,16 +3,19 @@
 import zipfile
 from pathlib import Path
 
+import espnet
 import pytest
 import torch
 import yaml
+from espnet2.bin import asr_inference
 from espnet2.bin import pack as stock_command
 from espnet2.main_funcs import pack_funcs
 
 from espnet_otreg.compat import ESPnetASRModel, asr_task
+from espnet_otreg.decode.batches import read_recording
 from espnet_otreg.hub.stock import OWN, packing_for_stock
 from espnet_otreg.tasks.asr import PARTS
-from tests.support.tiny_packs import MODEL, save_recogniser
+from tests.support.tiny_packs import DECODING, MODEL, save_clip, save_recogniser
 
 CONFIG = Path("exp/asr_otreg_seed1/config.yaml")
 pack = packing_for_stock(getattr(pack_funcs.pack, "__wrapped__", pack_funcs.pack))
@@ -63,6 +66,33 @@ def test_a_pack_of_an_otreg_model_opens_in_stock_espnet_with_the_same_weights(re
     assert type(model) is ESPnetASRModel
     assert all(torch.equal(model.state_dict()[name], weights[name]) for name in weights)
     assert set(model.state_dict()) == set(weights)
+
+
+@pytest.mark.skipif(not hasattr(espnet, "load"), reason="ESPnet 202511 has no espnet.load")
+def test_espnets_one_line_opens_both_kinds_of_stock_pack_and_answers_as_before(
+    recipe, monkeypatch, homes, packs
+):
+    zoo = pytest.importorskip("espnet_model_zoo.downloader")
+
+    class Downloader(zoo.ModelDownloader):
+        def __init__(self):
+            super().__init__(recipe / "zoo")
+
+    monkeypatch.setattr(zoo, "ModelDownloader", Downloader)
+    change(use_matplotlib=False)
+    run_stage_14(monkeypatch)
+    speech = read_recording(save_clip(recipe / "speech.wav"), 16000)
+    exported = packs["stock"].with_suffix(".zip")  # by export_stock and ESPnet's own command
+    for experiment, packed in ((CONFIG.parent, "packed.zip"), (homes["beam"], str(exported))):
+        before = asr_inference.Speech2Text(
+            experiment / "config.yaml", experiment / MODEL, device="cpu", **DECODING
+        )
+        opened = espnet.load(packed, task="asr", device="cpu", **DECODING)
+        assert type(opened.asr_model) is ESPnetASRModel
+        expected, answers = before(speech), opened(speech)
+        assert expected[0][0]
+        assert [each[:3] for each in answers] == [each[:3] for each in expected]
+        assert answers[0][3].score == expected[0][3].score
 
 
 def test_pictures_that_were_never_drawn_are_left_out_and_told(recipe, monkeypatch, caplog):
