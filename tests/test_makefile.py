@@ -62,7 +62,9 @@ def test_ci_says_that_the_newest_espnet_was_not_tested_and_fails_only_where_we_a
     tmp_path, python, pip, status
 ):
     (tmp_path / "python3.12").write_text(f"#!/bin/sh\n{python}\n")
-    (tmp_path / "make").write_text(f'#!/bin/sh\n[ "$1" = test ] || {{ echo "{pip}"; exit 2; }}\n')
+    (tmp_path / "make").write_text(
+        f'#!/bin/sh\n[ "$1" = test ] || [ "$1" = docs ] || {{ echo "{pip}"; exit 2; }}\n'
+    )
     for name in ("python3.12", "make"):
         (tmp_path / name).chmod(0o755)
     done = subprocess.run(

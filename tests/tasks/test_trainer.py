@@ -103,6 +103,15 @@ def test_an_unreadable_resume_point_without_another_names_the_remedy(tmp_path):
         train(tmp_path, **AVERAGED)
 
 
+def test_a_kill_between_the_two_moves_of_a_resume_point_leaves_no_second_link(tmp_path):
+    (tmp_path / checkpoints.CHECKPOINT).write_bytes(b"epoch 1")
+    os.link(tmp_path / checkpoints.CHECKPOINT, tmp_path / checkpoints.PREVIOUS)  # killed here
+    (tmp_path / f"{checkpoints.CHECKPOINT}{checkpoints.PART}").write_bytes(b"epoch 2")
+    assert checkpoints.move_resume_point(tmp_path, keep_previous=True)
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == {checkpoints.CHECKPOINT: b"epoch 2", checkpoints.PREVIOUS: b"epoch 1"}
+
+
 def test_a_resume_point_of_another_training_is_never_gone_back_to(tmp_path):
     until_epoch(2, tmp_path, **AVERAGED)
     until_epoch(1, tmp_path, **AVERAGED, resume=False)
