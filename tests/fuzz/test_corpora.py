@@ -76,7 +76,7 @@ def test_stage_one_with_any_table(fuzz, tmp_path):
     table = trees.LAYOUTS["mls"].table(tmp_path / "in")
     given = {"root": tmp_path / "in", "output": tmp_path / "data", "work": None}
     given |= {"corpus": "mls", "languages": ["fr"], "splits": ["test"], "max_rejected": 0.5}
-    given |= dict.fromkeys(["target", "release", "text_column"])
+    given |= dict.fromkeys(["target", "release", "text_column", "ids"])
     args = argparse.Namespace(**given, text="lower", translations="raw")
 
     def check(content):
