@@ -71,23 +71,19 @@ class TableCTC(nn.Module):
             found = found - rows.square().sum(1) / 2
         return found * self.scale
 
-    def best(self, x: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
-        """Return the likeliest row of each frame (B, T), 0 for silence and padding."""
-        found = self.logits(zeroed(x, lengths).float(), rows.float()).argmax(2)
-        return found.masked_fill(~length_mask(lengths.to(x.device), x.shape[1]), 0)
-
     def shorten(self, x: Tensor, lengths: Tensor, rows: Tensor, mixture: bool) -> Compressed:
         """Let runs of one token become their mean, and silence go; see `slm_conf.table_mixture`."""
-        with torch.no_grad():
-            best = self.best(x, lengths, rows)
-        if mixture:
+        with torch.set_grad_enabled(mixture and torch.is_grad_enabled()):
             logits = self.logits(zeroed(x, lengths).float(), rows.float())
+        if mixture:
             x = (logits[..., 1:].softmax(2) @ rows[1:].float()).to(x.dtype)
-        return ctc_compress(x, lengths, best, 0)
+        return ctc_compress(x, lengths, logits.detach().argmax(2), 0)
 
     def read(self, x: Tensor, lengths: Tensor, rows: Tensor) -> list[list[int]]:
         """Return the tokens that each utterance's frames are likest to, without the layers."""
-        paths = [path.unique_consecutive() for path in self.best(x, lengths, rows)]
+        best = self.logits(zeroed(x, lengths).float(), rows.float()).argmax(2)
+        there = length_mask(lengths.to(x.device), x.shape[1])
+        paths = [path.unique_consecutive() for path in best.masked_fill(~there, 0)]
         return [self.ids[path[path > 0]].tolist() for path in paths]
 
     def forward(

@@ -62,5 +62,5 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {  # sentences in train, dev
 FEWEST = {
     "smoke": 6,
     "full": 600,
-    "large": 3600,
+    "large": 600,
 }  # sentences left to train, below which a language is refused

@@ -123,9 +123,7 @@ def move_resume_point(folder: Path, keep_previous: bool) -> bool:
         except OSError:  # a file system without hard links
             shutil.copyfile(place, second)
         _put(second, previous)
-        second.unlink(
-            missing_ok=True
-        )  # where a kill left both links to one file, that moves nothing
+        second.unlink(missing_ok=True)  # a kill can leave two links to one file: no move then
     elif not keep_previous:
         previous.unlink(missing_ok=True)  # of a training that this one replaces
     _put(part, place)
