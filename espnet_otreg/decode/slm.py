@@ -1,4 +1,5 @@
-"""Decoding with a speech language model: batched, with a key-value cache, greedy or by beam.
+"""Decoding with a speech language model: batched, with a key-value cache, greedy or by
+beam, by the language model alone or with CTC beside it.
 
 model = SpeechLanguageModel.from_pretrained("exp/asr_otreg_seed1")
 model.transcribe(["a.wav", "b.flac"], language="en")[0].text
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from espnet_otreg.decode.batches import read_recording
+from espnet_otreg.decode.joint import JointScores
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.opened import check_own
 from espnet_otreg.models.slm import SLMModel, Speech
@@ -91,11 +93,12 @@ class SpeechLanguageModel:
         batch_size: int = 8,
         beam_size: int = 1,
         max_new_tokens: int = 200,
+        ctc_weight: float = 0.0,
     ) -> list[Transcription]:
         """Write down each recording, in the order given.
 
         `language` is one code for all or one for each. An answer does not depend on what else is
-        in its batch.
+        in its batch. `ctc_weight` is the share of CTC in an answer's score; see `JointScores`.
         """
         answers = dict(
             self.stream(
@@ -104,6 +107,7 @@ class SpeechLanguageModel:
                 batch_size=batch_size,
                 beam_size=beam_size,
                 max_new_tokens=max_new_tokens,
+                ctc_weight=ctc_weight,
             )
         )
         return [answers[i] for i in range(len(recordings))]
@@ -116,6 +120,7 @@ class SpeechLanguageModel:
         batch_size: int = 8,
         beam_size: int = 1,
         max_new_tokens: int = 200,
+        ctc_weight: float = 0.0,
     ) -> Iterator[tuple[int, Transcription]]:
         """Yield the place of a recording and its transcription, batch by batch, longest first."""
         if language is None or isinstance(language, str):
@@ -127,10 +132,13 @@ class SpeechLanguageModel:
         for name, value in {"batch_size": batch_size, **options}.items():
             if value < 1:
                 raise UserError(f"{name} must be 1 or more, got {value}")
+        if not 0 <= ctc_weight <= 1:
+            raise UserError(f"ctc_weight must be from 0 to 1, got {ctc_weight}")
         capped = 0
         for batch in _batches(recordings, batch_size):
             clips = [self._read(recordings[i]) for i in batch]
-            answers = self.answers(self.hear(clips), [languages[i] for i in batch], **options)
+            told = [languages[i] for i in batch]
+            answers = self.answers(self.hear(clips), told, ctc_weight=ctc_weight, **options)
             for i, answer in zip(batch, answers, strict=True):
                 capped += answer.capped
                 yield i, answer
@@ -150,7 +158,12 @@ class SpeechLanguageModel:
 
     @torch.inference_mode()
     def answers(
-        self, heard: Speech, languages: Sequence[str | None], **options: int
+        self,
+        heard: Speech,
+        languages: Sequence[str | None],
+        *,
+        ctc_weight: float = 0.0,
+        **options: int,
     ) -> Iterator[Transcription]:
         """Yield the answers to what was heard, one by one.
 
@@ -161,9 +174,12 @@ class SpeechLanguageModel:
                 yield self._transcription(ids, False, heard, i)
             return
         read = self.model.read(heard, languages, room=options["max_new_tokens"])
-        rows = self.model.decoder.generate(*read, **options)
-        for i, row in enumerate(rows.tolist()):
-            eos = self.model.decoder.eos
+        eos, joined = self.model.decoder.eos, None
+        if ctc_weight > 0:
+            tokens, ids = self.model.heard_tokens(heard)
+            joined = JointScores(tokens, heard.whole_lengths, ids, eos, ctc_weight)
+        answers = self.model.decoder.generate(*read, joined=joined, **options)
+        for i, row in enumerate(answers.tolist()):
             capped = eos not in row
             ids = row if capped else row[: row.index(eos)]
             yield self._transcription(ids, capped, heard, i)

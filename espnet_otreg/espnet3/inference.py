@@ -45,11 +45,16 @@ class Listener:
         device: str = "cpu",
         beam_size: int = 1,
         max_new_tokens: int = 200,
+        ctc_weight: float = 0.0,
     ) -> None:
         """Load the model; its base models are found by the names in its config.yaml."""
         files = (Path(asr_train_config), Path(asr_model_file))
         self.listener = SpeechLanguageModel.from_files(*files, device=device)
-        self.options = {"beam_size": beam_size, "max_new_tokens": max_new_tokens}
+        self.options: dict[str, Any] = {
+            "beam_size": beam_size,
+            "max_new_tokens": max_new_tokens,
+            "ctc_weight": ctc_weight,
+        }
 
     def __call__(
         self,

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet_otreg.models.transport_term import tell_epoch
 from espnet_otreg.tasks.run_record import Record, recording
-from espnet_otreg.weights import read_weights
+from espnet_otreg.weights import read_weights, starts_table_adapter
 
 CALLBACK = "espnet_otreg.espnet3.training.Phase"
 
@@ -44,7 +44,10 @@ class Phase(Callback):
         """Put earlier weights in, before a checkpoint to be resumed takes their place."""
         if stage != "fit":
             return
-        for given in self.init_param:
+        rows = self.init_param
+        if getattr(pl_module.model, "table_adapter", None) is not None:
+            rows = starts_table_adapter(rows)
+        for given in rows:
             read_weights(Path(given.split(":", 1)[0]))  # tensors alone, or nothing is loaded
             load_pretrained_model(given, pl_module.model, False, map_location="cpu")
 

@@ -20,7 +20,7 @@ OPTIONS = {
         *("dtype", "partial_ar", "threshold_probability", "max_seq_len", "max_mask_parallel"),
     ),
     "ctc_greedy": (),
-    "slm": ("beam_size", "max_new_tokens"),
+    "slm": ("beam_size", "ctc_weight", "max_new_tokens"),
 }
 
 

@@ -151,14 +151,20 @@ class SLMConf:
         "by table_ctc_weight and ot_conf.weight. Losses of the two do not compare",
         choices=OBJECTIVES,
     )  # fmt: skip
-    table_ctc_weight: float = option(
-        1.0, "of objective table, and of compression table beside the answer's loss, lest it "
-        "forgets what it reads: share of a CTC loss whose output layer is the table's rows of "
+    table_ctc_weight: float | None = option(
+        None, "share of a CTC loss whose output layer is the language model's table, its rows of "
         "ESPnet's token list, with silence as the blank; no parameters of its own, and not "
-        "ctc_weight's head", low=0,
+        "ctc_weight's head. null: 1 with objective table, compression table or an adapter of its "
+        "own that trains, else 0", low=0,
+    )  # fmt: skip
+    table_adapter: str = option(
+        "shared", "what CTC by the table reads: shared is the adapter that the language model "
+        "reads; own is a second one, which init_param starts as the adapter of objective table: "
+        "both then do what they are good at, and decoding's ctc_weight joins them",
+        choices=("shared", "own"),
     )  # fmt: skip
     table_likeness: str = option(
-        "dot", "of objective table, between a frame f and a row w: dot is f·w, cosine its cosine, "
+        "dot", "of the table's CTC, between a frame f and a row w: dot is f·w, cosine its cosine, "
         "distance f·w - |w|²/2, which is largest where the two are nearest", choices=LIKENESSES,
     )  # fmt: skip
     table_scale: float | None = option(
@@ -166,8 +172,32 @@ class SLMConf:
     )
     augment: dict | None = option(None, "see `slm_conf.augment`")
 
+    @property
+    def table_weight(self) -> float:
+        """Return `table_ctc_weight`, or what stands for null."""
+        if self.table_ctc_weight is not None:
+            return self.table_ctc_weight
+        learns = self.table_adapter == "own" and "table_adapter" not in self.freeze
+        return float(learns or "table" in (self.objective, self.compression))
+
+    @property
+    def uses_table(self) -> bool:
+        """Tell whether speech is compared with the table's rows."""
+        own = self.table_adapter == "own"
+        return own or self.table_weight > 0 or "table" in (self.objective, self.compression)
+
     def __post_init__(self) -> None:
         check_options(self)
+        if self.table_adapter == "own" and "table" in (self.objective, self.compression):
+            raise ValueError(
+                "table_adapter: expected shared, as objective table and compression table read the "
+                "adapter itself; received 'own'"
+            )
+        if "table_adapter" in self.freeze and self.table_ctc_weight:
+            raise ValueError(
+                f"table_ctc_weight: expected null or 0, as freeze has table_adapter; received "
+                f"{self.table_ctc_weight}"
+            )
         if self.objective == "table" and self.compression != "none":
             raise ValueError(
                 f"compression: expected none, as nothing reads it with objective: table; received "

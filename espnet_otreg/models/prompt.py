@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import language_name
 from espnet_otreg.ot.options import check_options, option
 from espnet_otreg.pretrained.causal_lm import CausalLM
 
+IGNORED = -100  # label of what is no answer
 _SPEECH = "\ue000speech\ue000"  # a private-use mark that no template or tokenizer knows
 
 
@@ -154,6 +156,15 @@ def answer_ids(ids: Tensor, lengths: Tensor, eos: int) -> tuple[Tensor, Tensor]:
     """Append the end of the answer to ids (B, L), padded with -1."""
     ids = torch.nn.functional.pad(ids, (0, 1), value=-1)
     return ids.scatter(1, lengths.to(ids.device).unsqueeze(1), eos), lengths.to(ids.device) + 1
+
+
+def answer_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over utterances of their mean per token, and the share of tokens that are right."""
+    asked = labels != IGNORED
+    each = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    loss = (each.sum(1) / asked.sum(1).clamp(min=1)).mean()
+    right = ((logits.argmax(2) == labels) & asked).sum() / asked.sum().clamp(min=1)
+    return loss, right.detach()
 
 
 def language_codes(language: Tensor | None, batch: int) -> list[str | None]:

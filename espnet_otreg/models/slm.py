@@ -7,11 +7,11 @@ language model reads text; cross-entropy on the answer trains it. The transport 
 
 import logging
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import options_of, read_options
@@ -20,22 +20,23 @@ from espnet_otreg.models.augment import FrameAugmentConf, augment
 from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.options import TRANSPORT, OTConf, SLMConf, SLMModelConf
 from espnet_otreg.models.prompt import (
+    IGNORED,
     Prompt,
     PromptConf,
     answer_ids,
+    answer_loss,
     language_codes,
     piece_ids,
     prompt_sides,
 )
-from espnet_otreg.models.table import TableCTC, check_table_phase
+from espnet_otreg.models.slm_checks import check_parts, check_table_phase
+from espnet_otreg.models.table import TableCTC
 from espnet_otreg.models.transport_term import EpochCount, TransportTerm
 from espnet_otreg.ot import Compressed, compress
 from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
-from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
+from espnet_otreg.pretrained.causal_lm import silence_id
 from espnet_otreg.pretrained.prefix import Prefix
-
-IGNORED = -100  # label of what is no answer
 
 PARTS = (  # that ESPnet builds and hands in
     *("vocab_size", "token_list", "frontend", "specaug", "normalize", "preencoder", "encoder"),
@@ -51,6 +52,7 @@ class Speech(NamedTuple):
     whole: Tensor  # (B, T', D) the adapter's output
     whole_lengths: Tensor  # (B,)
     compressed: Compressed | None  # what became of it
+    told: Tensor  # (B, T', D) what CTC by the table reads: whole, or its own adapter's output
 
 
 class Read(NamedTuple):
@@ -74,7 +76,7 @@ class SLMModel(ESPnetASRModel):
         transport = {**TRANSPORT, **(conf.ot_conf or {})}
         transport_conf = read_options(OTConf, transport, "ot_conf")
         adapter, decoder = parts["postencoder"], parts["decoder"]
-        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
+        check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
         super().__init__(
             **{**parts, "postencoder": None},  # `encode` then ends with the encoder's frames
             ctc_weight=conf.ctc_weight,
@@ -83,6 +85,7 @@ class SLMModel(ESPnetASRModel):
             extract_feats_in_collect_stats=conf.extract_feats_in_collect_stats,
         )
         self.adapter = adapter
+        self.table_adapter = deepcopy(adapter) if own.table_adapter == "own" else None
         self.slm_conf, self.ot_conf = own, transport_conf
         prompt = read_options(PromptConf, conf.prompt_conf or {}, "prompt_conf")
         self.prompt = Prompt(prompt, decoder.tokenizer)
@@ -98,7 +101,7 @@ class SLMModel(ESPnetASRModel):
         freeze(self, own.freeze, "slm_conf.freeze")
         check_table_phase(decoder, own, conf.ctc_weight, transport_conf.weight)
         self.by_table: TableCTC | None = None
-        if "table" in (own.objective, own.compression):
+        if own.uses_table:
             self.by_table = TableCTC(own, pieces, self.silence)
         self.before_answers = own.objective == "table"
         if self.before_answers:
@@ -110,8 +113,8 @@ class SLMModel(ESPnetASRModel):
     def train(self, mode: bool = True) -> "SLMModel":
         """Switch the mode of what trains; frozen parts stay as they are at inference."""
         super().train(mode)
-        for part in (self.encoder, self.decoder):
-            if is_frozen(part) and not getattr(part, "checkpointed", False):
+        for part in (self.encoder, self.decoder, self.table_adapter):
+            if part is not None and is_frozen(part) and not getattr(part, "checkpointed", False):
                 part.eval()
         return self
 
@@ -149,11 +152,11 @@ class SLMModel(ESPnetASRModel):
         if not self.before_answers:
             codes = language_codes(language, len(ids))
             loss, stats = self._answered(heard, codes, ids, text_lengths)
-        if self.by_table is not None:
-            whole = (heard.whole, heard.whole_lengths)
-            table, told = self.by_table(*whole, spoken, spoken_lengths, self._rows(self.by_table))
+        if self.by_table is not None and (self.by_table.weight > 0 or not self.training):
+            frames = heard.told, heard.whole_lengths
+            table, told = self.by_table(*frames, spoken, spoken_lengths, self._rows(self.by_table))
             stats.update(told)
-            loss = loss + self.slm_conf.table_ctc_weight * table
+            loss = loss + table
 
         # 3. CTC on the adapter's output
         if self.ctc is not None:
@@ -182,8 +185,7 @@ class SLMModel(ESPnetASRModel):
         answer, answer_lengths = answer_ids(ids, lengths, self.decoder.eos)
         read = self.read(heard, languages, answer)
         logits = self.decoder.logits(read.inputs, answer.shape[1] + 1, read.prefix)[:, :-1]
-        labels = right_aligned(answer, answer_lengths, IGNORED)
-        loss, right = _answer_loss(logits, labels)  # of (B, A, V)
+        loss, right = answer_loss(logits, right_aligned(answer, answer_lengths, IGNORED))
         return loss, {"loss_ce": loss.detach(), "acc": right}
 
     def hear(self, speech: Tensor, speech_lengths: Tensor) -> Speech:
@@ -205,9 +207,9 @@ class SLMModel(ESPnetASRModel):
         whole, whole_lengths = self.adapter(frames, lengths)
         self.ot_loss.blanks.wait()
         short = self._shorten(whole, whole_lengths)
-        if short is None:
-            return Speech(whole, whole_lengths, whole, whole_lengths, None)
-        return Speech(short.x, short.lengths, whole, whole_lengths, short)
+        told = whole if self.table_adapter is None else self.table_adapter(frames, lengths)[0]
+        x, x_lengths = (whole, whole_lengths) if short is None else (short.x, short.lengths)
+        return Speech(x, x_lengths, whole, whole_lengths, short, told)
 
     def read(
         self,
@@ -257,8 +259,23 @@ class SLMModel(ESPnetASRModel):
     def read_by_table(self, heard: Speech) -> list[list[int]]:
         """Return ids of what the adapter's output says by itself, where the table is known."""
         if self.by_table is None:
-            raise UserError("to be read by the table, a model needs slm_conf.compression: table")
-        return self.by_table.read(heard.whole, heard.whole_lengths, self._rows(self.by_table))
+            raise UserError("to be read by the table, a model needs slm_conf.table_ctc_weight")
+        return self.by_table.read(heard.told, heard.whole_lengths, self._rows(self.by_table))
+
+    def heard_tokens(self, heard: Speech) -> tuple[Tensor, Tensor]:
+        """Return what CTC hears: log-probabilities (B, T, C), the blank first, and C ids.
+
+        Ids are the language model's, -1 where a column is no token of it. CTC by the table goes
+        before the head of `ctc_weight`.
+        """
+        if self.by_table is not None:
+            return self.by_table.heard(heard.told, self._rows(self.by_table))
+        if self.ctc is not None:
+            return self.ctc.log_softmax(heard.whole).float(), self.piece_ids
+        raise UserError(
+            "this model learnt no CTC, which decoding's ctc_weight weighs: expected "
+            "slm_conf.table_ctc_weight or ctc_weight in its training, or --ctc_weight 0 here"
+        )
 
     def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
         frames = heard.whole, heard.whole_lengths
@@ -268,30 +285,3 @@ class SLMModel(ESPnetASRModel):
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Nothing to collect: shapes come from data preparation."""
         raise UserError("model: slm needs no statistics: use --feats_normalize utterance_mvn")
-
-
-def _answer_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over utterances of their mean per token, and the share of tokens that are right."""
-    asked = labels != IGNORED
-    each = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-    loss = (each.sum(1) / asked.sum(1).clamp(min=1)).mean()
-    right = ((logits.argmax(2) == labels) & asked).sum() / asked.sum().clamp(min=1)
-    return loss, right.detach()
-
-
-def _check_parts(
-    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf
-) -> None:
-    if not isinstance(decoder, CausalLM):
-        raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
-    if adapter is None:
-        raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
-    if decoder.trainable and "decoder" in conf.freeze:
-        raise UserError(
-            "decoder_conf.trainable: true and slm_conf.freeze with decoder contradict each other: "
-            "set slm_conf.freeze: [encoder]"
-        )
-    if conf.compression == "ctc" and ctc_weight == 0:
-        raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
-    if transport.text_table != "llm":
-        raise UserError("model: slm aligns with the language model's table: text_table: llm")

@@ -191,8 +191,12 @@ class CausalLM(KeepsDtype, AbsDecoder):
         *,
         max_new_tokens: int,
         num_beams: int = 1,
+        joined: Any = None,
     ) -> Tensor:
         """Return the best answers (B, A), from the end of the answer on padded.
+
+        `joined` turns the answers so far (B · beams, A) and the scores of what may follow
+        (B · beams, V) into other scores.
 
         Every option that a model's own generation settings could change is stated: no sampling,
         no penalties. Inputs must be padded on the left.
@@ -219,6 +223,7 @@ class CausalLM(KeepsDtype, AbsDecoder):
             inputs_embeds=x,
             attention_mask=_with_prefix(inputs.mask, prefix).long(),
             generation_config=config,
+            logits_processor=None if joined is None else [joined],
             **remembered,
         )
 

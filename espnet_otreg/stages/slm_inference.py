@@ -39,6 +39,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--beam_size", type=int, default=1, help="1: greedy")
     parser.add_argument(
+        "--ctc_weight",
+        type=float,
+        default=0.0,
+        help="share of CTC in an answer's score, of a model that learnt it: 0 to 1",
+    )
+    parser.add_argument(
         "--max_new_tokens", type=int, default=200, help="longest answer; what it cuts off is told"
     )
     parser.add_argument("--ngpu", type=int, default=0, help="1: on the GPU")
@@ -71,6 +77,7 @@ def decode(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         beam_size=args.beam_size,
         max_new_tokens=args.max_new_tokens,
+        ctc_weight=args.ctc_weight,
     ):
         found[utts[place]] = answer
         finished[utts[place]] = time.monotonic() - started

@@ -27,7 +27,13 @@ from espnet_otreg.pretrained.speech_features import check_speech_features, sourc
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
-from espnet_otreg.weights import fill, read_any_names, read_checkpoint, tensors_only
+from espnet_otreg.weights import (
+    fill,
+    read_any_names,
+    read_checkpoint,
+    starts_table_adapter,
+    tensors_only,
+)
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
@@ -128,6 +134,8 @@ class ASRTask(asr_task.ASRTask):
                 check_cached_frames(args)
             for row in getattr(args, "init_param", None) or ():  # path:source:target:left out
                 read_checkpoint(Path(row.split(":", 1)[0]))  # ESPnet runs what is pickled there
+            if args.model == "slm":
+                check_table_adapter(args)
             try:
                 with recording(args) as record:
                     WholeTrainer.record = record
@@ -146,6 +154,19 @@ def check_cached_frames(args: argparse.Namespace) -> None:
         source = source_of(args.encoder, args.encoder_conf)  # hashes the weights: once for all
         for path in cached:
             check_speech_features(path, *source)
+
+
+def check_table_adapter(args: argparse.Namespace) -> None:
+    """See to it that an adapter for the table alone starts as an earlier phase left it."""
+    conf = args.model_conf.get("slm_conf") or {}
+    if not isinstance(conf, dict) or conf.get("table_adapter") != "own":
+        return  # the model refuses what is no mapping
+    args.init_param = starts_table_adapter(args.init_param)
+    if "table_adapter" in (conf.get("freeze") or ()) and not args.init_param:
+        raise UserError(
+            "slm_conf.freeze has table_adapter, and no phase has taught it: expected init_param "
+            "(a recipe's --warm_config), or a table_adapter that trains"
+        )
 
 
 def check_text_features(args: argparse.Namespace) -> None:

@@ -120,8 +120,60 @@ def test_the_transcript_is_what_speech_is_held_to_where_the_answer_is_something_
     assert torch.equal(run(model, other)[0], run(model, rolled)[0])
     unknown = ids.clone()
     unknown[2, 1] = model.silence
+    strange = {**batch, "transcript": unknown, "transcript_lengths": lengths}
     with pytest.raises(UserError, match=r"none of the token list.*table_ctc_weight: 0"):
-        run(model, {**batch, "transcript": unknown, "transcript_lengths": lengths})
+        run(model, strange)
+    remedied = phase(lm, 0.5, table_ctc_weight=0.0).eval()
+    with torch.no_grad():  # a row that is nearest to all: one error more than without the stranger
+        known, other = (run(remedied, each)[1] for each in (batch, strange))
+    assert "loss_table" not in other and torch.isfinite(other["loss"])
+    assert other["ter"] >= known["ter"] > 0
+
+
+@pytest.mark.parametrize("compression", ["none", "ot"])
+def test_ctc_by_the_table_goes_on_beside_the_answer_where_it_is_asked_for(lm, batch, compression):
+    conf = {"compression": compression, "drop_threshold": 0.99}
+    plain = run(build(lm, model_conf={"slm_conf": conf}).train(), batch)[1]
+    assert "loss_table" not in plain
+    kept = build(lm, model_conf={"slm_conf": {**conf, "table_ctc_weight": 0.7}}).train()
+    loss, stats, _ = run(kept, batch)
+    torch.testing.assert_close(stats["loss_ce"], plain["loss_ce"])
+    torch.testing.assert_close(loss.detach(), (stats["loss_ce"] + 0.7 * stats["loss_table"])[0])
+    phased = run(phase(lm).train(), batch)[1]
+    torch.testing.assert_close(stats["loss_table"], phased["loss_table"])
+
+
+def test_an_adapter_of_its_own_hears_while_the_other_learns_what_it_would_have_learnt(lm, batch):
+    first = phase(lm)
+    frozen = {"table_adapter": "own", "freeze": ["encoder", "decoder", "table_adapter"]}
+    models = [build(lm, model_conf={"slm_conf": conf}) for conf in ({}, frozen)]
+    plain, both = models
+    both.table_adapter.load_state_dict(first.adapter.state_dict())
+    for model in models:
+        optimiser = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=0.01)
+        for _ in range(3):
+            optimiser.zero_grad()
+            loss, stats, _ = run(model.train(), batch)
+            loss.backward()
+            optimiser.step()
+        assert "loss_table" not in stats and "table_found" not in stats  # costs nothing
+    for name, value in plain.adapter.state_dict().items():
+        assert torch.equal(both.adapter.state_dict()[name], value)
+    stats = run(both.eval(), batch)[1]
+    assert stats["ter"] == run(first.eval(), batch)[1]["ter"]
+    heard = both.hear(batch["speech"], batch["speech_lengths"])
+    assert both.read_by_table(heard) == first.read_by_table(
+        first.hear(batch["speech"], batch["speech_lengths"])
+    )
+
+
+def test_an_adapter_of_its_own_learns_where_it_is_not_frozen(lm, batch):
+    model = build(lm, model_conf={"slm_conf": {"table_adapter": "own"}}).train()
+    loss, stats, _ = run(model, batch)
+    loss.backward()
+    torch.testing.assert_close(loss.detach(), (stats["loss_ce"] + stats["loss_table"])[0])
+    for part in (model.adapter, model.table_adapter):
+        assert all(p.grad.abs().sum() > 0 for p in part.parameters())
 
 
 def test_utterances_too_short_for_ctc_are_told_and_do_no_harm(lm):
@@ -193,7 +245,7 @@ def test_what_the_phase_taught_is_read_by_the_language_model_afterwards(lm, batc
 def test_only_models_that_know_the_table_can_be_read_by_it(lm, batch):
     model = build(lm).eval()
     heard = model.hear(batch["speech"], batch["speech_lengths"])
-    with pytest.raises(UserError, match="compression: table"):
+    with pytest.raises(UserError, match="table_ctc_weight"):
         model.read_by_table(heard)
 
 
@@ -230,6 +282,22 @@ def test_a_checkpoint_of_the_phase_opens_in_the_next(lm, batch):
         (
             {"model_conf": {"slm_conf": {"objective": "table", "silence_token": "e"}}},
             "is in the token list.*silence_token",
+        ),
+        (
+            {"model_conf": {"slm_conf": {"objective": "table", "table_adapter": "own"}}},
+            r"table_adapter: expected shared.*'own'",
+        ),
+        (
+            {
+                "model_conf": {
+                    "slm_conf": {
+                        "table_adapter": "own",
+                        "freeze": ["table_adapter"],
+                        "table_ctc_weight": 0.5,
+                    }
+                }
+            },
+            r"table_ctc_weight: expected null or 0.*0\.5",
         ),
         (
             {

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from espnet2.train.trainer import Trainer
 
 from espnet_otreg.compat import asr_task
@@ -52,7 +53,7 @@ def test_a_full_memory_says_which_options_shrink_it(monkeypatch, tmp_path):
     monkeypatch.setattr(asr_task.ASRTask, "main_worker", classmethod(full))
     args = argparse.Namespace(
         model="slm", output_dir=str(tmp_path), dist_rank=None, collect_stats=False, dry_run=True,
-        ngpu=0, seed=0, resume=False,
+        ngpu=0, seed=0, resume=False, model_conf={},
     )  # fmt: skip
     with pytest.raises(UserError, match=r"batch_size.*gradient_checkpointing.*dtype"):
         ASRTask.main_worker(args)
@@ -102,3 +103,30 @@ def test_deepspeed_gets_espnets_own_trainer_which_it_asks_for(start):
     assert ASRTask.trainer is Trainer
     start()
     assert ASRTask.trainer is WholeTrainer
+
+
+OWN = {"slm_conf": {"table_adapter": "own", "freeze": ["encoder", "decoder", "table_adapter"]}}
+
+
+def test_an_adapter_for_the_table_starts_as_the_phase_left_the_one_it_had(lm, tmp_path, start):
+    phase, _ = build(lm, model_conf={"slm_conf": {"objective": "table"}})
+    torch.save(phase.state_dict(), tmp_path / "phase.pth")
+    args = start(model_conf=OWN, init_param=[str(tmp_path / "phase.pth")])
+    model, _ = build(lm, model_conf=OWN)
+    before = model.table_adapter.out.weight.clone()
+    for row in args.init_param:
+        load_pretrained_model(row, model, False)
+    for name, value in phase.adapter.state_dict().items():
+        assert torch.equal(model.adapter.state_dict()[name], value)
+        assert torch.equal(model.table_adapter.state_dict()[name], value)
+    assert not torch.equal(before, model.table_adapter.out.weight)
+
+    torch.save(model.state_dict(), tmp_path / "stage1.pth")  # has one: nothing to be told
+    given = [str(tmp_path / "stage1.pth")]
+    assert start(model_conf=OWN, init_param=given).init_param == given
+
+
+def test_a_frozen_adapter_for_the_table_that_nobody_taught_is_refused(start):
+    with pytest.raises(UserError, match=r"no phase has taught it.*--warm_config"):
+        start(model_conf=OWN, init_param=[])
+    assert start(model_conf={"slm_conf": {"table_adapter": "own"}}, init_param=[])

@@ -1,0 +1,86 @@
+"""Answers weighed by what was heard: CTC beside a language model, inside its search.
+
+A frozen language model that has read little speech writes fluent answers to what it half heard.
+CTC on the same embeddings hears each token, and knows no language. So each token of an answer
+scores
+
+    (1 - w) · log P(token | speech, answer so far) + w · log P_ctc(token | speech, answer so far),
+
+where the second is the probability that CTC gives to all transcripts that begin so: the joint
+decoding of ESPnet's CTC/attention models, with ESPnet's own prefix scores.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CANDIDATES = 30  # tokens for each hypothesis that CTC's prefix scores are computed of
+IMPOSSIBLE = -1e10  # the score of a token that CTC has no column for
+
+
+class JointScores:
+    """Joins the two in `generate`, as a logits processor of transformers.
+
+    Args:
+        heard: (B, T, C) log-probabilities of CTC, the blank first
+        lengths: (B,)
+        ids: (C,) the language model's id of each column, -1 where it has none
+        eos: the id that ends an answer
+        weight: w
+    """
+
+    def __init__(
+        self, heard: Tensor, lengths: Tensor, ids: Tensor, eos: int, weight: float
+    ) -> None:
+        from espnet.nets.ctc_prefix_score import CTCPrefixScoreTH
+
+        self.weight, self.eos = weight, eos
+        self.columns = ((ids >= 0) & (ids != eos)).nonzero().flatten()
+        self.ids = ids[self.columns]
+        self.highest = heard.max(1).values  # (B, C), at most what a token can add
+        # The scorer has the end of an answer in the blank's column: no answer holds a blank
+        self.scorer = CTCPrefixScoreTH(heard.clone(), lengths, blank=0, eos=0)
+        self._state: Any = None
+        self._before: Tensor | None = None  # (B · beams, A) answers that the state is of
+
+    def __call__(self, answers: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores (B · beams, V) of what may follow the answers (B · beams, A)."""
+        told = scores.log_softmax(1)
+        beams = len(answers) // len(self.highest)
+        told_known = told[:, self.ids]
+        hoped = self.highest.repeat_interleave(beams, 0)[:, self.columns]
+        likely = (1 - self.weight) * told_known + self.weight * hoped
+        best = likely.topk(min(CANDIDATES, likely.shape[1])).indices
+        last = self._last(answers, scores.shape[1])
+        prefixes = [[0] * answers.shape[1] + [column] for column in last.tolist()]
+        state = self._state_of(answers, last, beams)
+        heard, self._state = self.scorer(prefixes, state, self.columns[best])
+        self._before = answers
+        joined = torch.full_like(told, IMPOSSIBLE)
+        joined[:, self.ids] = heard[:, self.columns].to(told.dtype)
+        joined[:, self.eos] = heard[:, 0]
+        return (1 - self.weight) * told + self.weight * joined
+
+    def _last(self, answers: Tensor, vocabulary: int) -> Tensor:
+        """Return the columns of the answers' last tokens; before the first, and at an end, 0."""
+        if answers.shape[1] == 0:
+            return answers.new_zeros(len(answers))
+        column = answers.new_zeros(vocabulary)
+        column[self.ids] = self.columns
+        return column[answers[:, -1]]
+
+    def _state_of(self, answers: Tensor, last: Tensor, beams: int) -> Any:
+        """Find the state of each answer: that of the answer before, with its last token.
+
+        A beam search changes the order of its answers, and does not tell how.
+        """
+        if self._before is None:
+            return None
+        same = (answers[:, None, :-1] == self._before[None]).all(2)
+        item = torch.arange(len(answers), device=answers.device) // beams
+        parent = (same & (item[:, None] == item[None])).int().argmax(1)
+        forward, score, low, high, place = self._state
+        forward = forward[:, :, parent, place[parent, last].clamp(min=0)]
+        score = score[parent, last].unsqueeze(1).expand(-1, self.scorer.odim)
+        return forward, score, low, high
