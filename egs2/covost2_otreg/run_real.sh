@@ -20,7 +20,7 @@ facts=(
     --cache_frames true
     --frames_per_second 10
     --inference_method slm
-    --inference_args "--max_new_tokens 80 --batch_size 16"  # a reference has 68 at most
+    --inference_args "--max_new_tokens 80 --batch_size 16 --beam_size 4 --ctc_weight 0.5"  # a reference has 68 at most
     --inference_asr_model valid.loss_ce.best.pth
     --encoder_row own
     --results exp/real
