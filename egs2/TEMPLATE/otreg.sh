@@ -84,7 +84,7 @@ case "${token_type}" in
             data=${data_of//\*/${set}}
             [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
             job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
-                --config "^${init_config}" --encoder "^${speech_encoder}" --data "${data}" --output @out
+                "${encoder_words[@]}" --data "${data}" --output @out
         done ;;
     *)
         step 5 tokens "data/token_list/%/${token_type}_${bpemode}${nbpe}" token_list \

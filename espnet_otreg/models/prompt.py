@@ -18,7 +18,9 @@ from torch.nn.functional import cross_entropy
 from espnet_otreg.errors import UserError
 from espnet_otreg.languages import language_name
 from espnet_otreg.ot.options import check_options, option
+from espnet_otreg.ot.sequences import Spliced
 from espnet_otreg.pretrained.causal_lm import CausalLM
+from espnet_otreg.pretrained.prefix import Prefix
 
 IGNORED = -100  # label of what is no answer
 _SPEECH = "\ue000speech\ue000"  # a private-use mark that no template or tokenizer knows
@@ -65,6 +67,13 @@ class PromptIds(NamedTuple):
 
     before: tuple[int, ...]
     after: tuple[int, ...]
+
+
+class Read(NamedTuple):
+    """What the language model reads."""
+
+    inputs: Spliced  # all of it, or what follows the prefix
+    prefix: Prefix | None  # what it has read before
 
 
 class Prompt:

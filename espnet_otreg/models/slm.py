@@ -23,20 +23,19 @@ from espnet_otreg.models.prompt import (
     IGNORED,
     Prompt,
     PromptConf,
+    Read,
     answer_ids,
     answer_loss,
     language_codes,
     piece_ids,
     prompt_sides,
 )
-from espnet_otreg.models.slm_checks import check_parts, check_table_phase
-from espnet_otreg.models.table import TableCTC
+from espnet_otreg.models.table import TableCTC, check_table_phase
 from espnet_otreg.models.transport_term import EpochCount, TransportTerm
 from espnet_otreg.ot import Compressed, compress
-from espnet_otreg.ot.sequences import Spliced, ctc_compress, right_aligned, splice
+from espnet_otreg.ot.sequences import ctc_compress, right_aligned, splice
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
-from espnet_otreg.pretrained.causal_lm import silence_id
-from espnet_otreg.pretrained.prefix import Prefix
+from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
 
 PARTS = (  # that ESPnet builds and hands in
     *("vocab_size", "token_list", "frontend", "specaug", "normalize", "preencoder", "encoder"),
@@ -55,13 +54,6 @@ class Speech(NamedTuple):
     told: Tensor  # (B, T', D) what CTC by the table reads: whole, or its own adapter's output
 
 
-class Read(NamedTuple):
-    """What the language model reads."""
-
-    inputs: Spliced  # all of it, or what follows the prefix
-    prefix: Prefix | None  # what it has read before
-
-
 class SLMModel(ESPnetASRModel):
     """A speech language model of ESPnet's parts.
 
@@ -76,7 +68,7 @@ class SLMModel(ESPnetASRModel):
         transport = {**TRANSPORT, **(conf.ot_conf or {})}
         transport_conf = read_options(OTConf, transport, "ot_conf")
         adapter, decoder = parts["postencoder"], parts["decoder"]
-        check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
+        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
         super().__init__(
             **{**parts, "postencoder": None},  # `encode` then ends with the encoder's frames
             ctc_weight=conf.ctc_weight,
@@ -285,3 +277,21 @@ class SLMModel(ESPnetASRModel):
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Nothing to collect: shapes come from data preparation."""
         raise UserError("model: slm needs no statistics: use --feats_normalize utterance_mvn")
+
+
+def _check_parts(
+    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf
+) -> None:
+    if not isinstance(decoder, CausalLM):
+        raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
+    if adapter is None:
+        raise UserError("model: slm needs postencoder: stack_adapter (or conv_adapter)")
+    if decoder.trainable and "decoder" in conf.freeze:
+        raise UserError(
+            "decoder_conf.trainable: true and slm_conf.freeze with decoder contradict each other: "
+            "set slm_conf.freeze: [encoder]"
+        )
+    if conf.compression == "ctc" and ctc_weight == 0:
+        raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
+    if transport.text_table != "llm":
+        raise UserError("model: slm aligns with the language model's table: text_table: llm")

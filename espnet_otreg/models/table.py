@@ -10,6 +10,8 @@ afterwards shortens speech to an embedding a token (`compression: table`). With 
 it goes on beside the language model's answer.
 """
 
+from typing import Any
+
 import torch
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from espnet_otreg.models.options import SLMConf
 from espnet_otreg.ot import Compressed
 from espnet_otreg.ot.sequences import ctc_compress
 from espnet_otreg.ot.tensors import length_mask, zeroed
+from espnet_otreg.pretrained.bases import is_frozen
 
 SCALES = {"dot": 1.0, "cosine": 20.0, "distance": 1.0}
 
@@ -155,3 +158,24 @@ def _token_errors(best: Tensor, there: Tensor, labels: Tensor) -> Tensor:
         errors += Levenshtein.distance(read[read > 0].tolist(), truth)
         total += len(truth)
     return torch.tensor(100 * errors / max(total, 1), device=best.device)
+
+
+def check_table_phase(decoder: Any, conf: SLMConf, ctc_weight: float, transport: float) -> None:
+    """Refuse what makes no sense where the adapter trains against the table alone."""
+    if conf.objective != "table":
+        return
+    if ctc_weight > 0:
+        raise UserError(
+            "slm_conf.objective: table and ctc_weight above 0: expected ctc_weight: 0, whose head "
+            "is another layer than the table; slm_conf.table_ctc_weight is the table's"
+        )
+    if conf.table_weight == 0 and transport == 0:
+        raise UserError(
+            "slm_conf.objective: table without a loss: expected slm_conf.table_ctc_weight or "
+            "ot_conf.weight above 0, got 0 for both"
+        )
+    if not is_frozen(decoder):
+        raise UserError(
+            "slm_conf.objective: table trains the adapter alone: expected a frozen language model, "
+            "got decoder_conf.trainable or lora_conf: set them in a later phase"
+        )

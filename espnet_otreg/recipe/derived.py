@@ -9,6 +9,7 @@ from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared_data import AUTO, CORPORA, NO_MINI, WHOLE
+from espnet_otreg.recipe.encoders import encoder_option, frames_words
 from espnet_otreg.recipe.machine import cores, gpus
 
 JOBS_CORES = "%cores"  # as many as a queued job finds
@@ -209,13 +210,14 @@ def _training(values: Values) -> Derived:
     )
     words = tokens["token_options"].split()
     if slm:
-        named = _encoder_option(Path(values["init_config"]))
-        words += ["--encoder_conf", f"{named}=^{values['speech_encoder']}"]
+        config, encoder = Path(values["init_config"]), values["speech_encoder"]
+        words += ["--encoder_conf", f"{encoder_option(config)}=^{encoder}"]
         words += ["--decoder_conf", f"model={tokens['lm']}"]
     return {
         # an encoder that comes trained knows how it wants its input
         "feats_normalize": "none" if slm else values["feats_normalize"],
         "model_words": words,
+        "encoder_words": frames_words(config, encoder) if slm else [],
         "reads_init": _reads(init, sources),
         "reads_train": _reads(train, sources),
         "reads_taught": _reads(train, [*sources, "@features:*/feats.scp,text_features,npy"]),
@@ -232,13 +234,6 @@ def _reads(sets: Sequence[str], sources: Iterable[str]) -> list[str]:
         for what in ("speech", "text"):
             words += [f"--{use}_shape_file", f"@shapes:{name}/{what}_shape"]
     return words
-
-
-def _encoder_option(config: Path) -> str:
-    """Name the option of a speech language model's encoder that says where it comes from."""
-    lines = config.read_text(encoding="utf-8").splitlines()
-    own = any(line.replace(" ", "").startswith("encoder:espnet_speech") for line in lines)
-    return "experiment" if own else "model"
 
 
 def _decoding(values: Values) -> Derived:

@@ -51,8 +51,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        required=True,
         help="training YAML, with encoder: hf_speech or espnet_speech and encoder_conf",
+    )
+    parser.add_argument("--type", help="its `encoder`, in place of --config")
+    parser.add_argument(
+        "--conf", type=json.loads, default={}, help="its `encoder_conf` as JSON, beside --type"
     )
     parser.add_argument(
         "--encoder", help="folder or hub name of the encoder, in place of the configuration's"
@@ -98,7 +101,7 @@ def _cache(args: argparse.Namespace) -> None:
     from espnet_otreg.pretrained.bases import file_hash
     from espnet_otreg.pretrained.speech_features import source_of
 
-    encoder, conf = _configured(args.config, args.encoder)
+    encoder, conf = _configured(args)
     source = source_of(encoder, conf)
     items = _items(args.output, args.data / "wav.scp")
     made_of = {
@@ -131,20 +134,27 @@ def _cache(args: argparse.Namespace) -> None:
     feature_cache.finish(args.output, paths, made_of, dimension)
 
 
-def _configured(config: Path, encoder: str | None) -> tuple[str, dict[str, Any]]:
-    """Return `encoder` and `encoder_conf` of a training YAML."""
+def _configured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return `encoder` and `encoder_conf`, of a training YAML or as they are given."""
     from espnet_otreg.pretrained.speech_features import NAMES
     from espnet_otreg.yaml_files import read_yaml
 
-    if not config.is_file():
-        raise UserError(f"{config} does not exist: name the YAML that the model is trained with")
-    options = read_yaml(config)
-    kind = options.get("encoder")
+    if (args.config is None) == (args.type is None):
+        raise UserError("expected --config, a training YAML, or --type and --conf, not both")
+    kind, conf = args.type, dict(args.conf)
+    if args.config is not None:
+        if not args.config.is_file():
+            raise UserError(
+                f"{args.config} does not exist: name the YAML that the model is trained with"
+            )
+        options = read_yaml(args.config)
+        kind, conf = options.get("encoder"), dict(options.get("encoder_conf") or {})
     if kind is None:
-        raise UserError(f"{config} has no encoder: name the YAML that the model is trained with")
-    conf = dict(options.get("encoder_conf") or {})
-    if encoder is not None and kind in NAMES:
-        conf[NAMES[kind]] = encoder
+        raise UserError(
+            f"{args.config} has no encoder: name the YAML that the model is trained with"
+        )
+    if args.encoder is not None and kind in NAMES:
+        conf[NAMES[kind]] = args.encoder
     return kind, conf
 
 

@@ -19,6 +19,7 @@ from espnet_otreg.files import read_json, read_table, write_lines
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
+from espnet_otreg.recipe import encoders
 from espnet_otreg.stages import speech_features
 from tests.support.tiny_speech import save_encoder, save_experiment
 
@@ -92,6 +93,21 @@ def test_an_experiments_frames_are_cached_too(data, tmp_path):
     made = frames(config, tmp_path / "data", tmp_path / "cache", *more)
     for utt, expected in encoded(ESPnetSpeechEncoder(1, str(folder), layer=1), tmp_path / "data"):
         np.testing.assert_allclose(made[utt], expected, atol=1e-5)
+
+
+def test_frames_need_no_more_of_a_configuration_than_its_encoder(config, whisper, data, tmp_path):
+    made = frames(config, data, tmp_path / "cache")
+    changed = yaml.safe_load(config.read_text()) | {"max_epoch": 9, "model_conf": {"ctc_weight": 0}}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(changed))
+    words = encoders.frames_words(config, str(whisper))
+    assert words == encoders.frames_words(tmp_path / "other.yaml", str(whisper))
+    assert words[-1] == f"^{whisper}" and encoders.encoder_option(config) == "model"
+    options = ["--data", str(data), "--output", str(tmp_path / "again"), "--device", "cpu"]
+    speech_features.main([*words[:-1], str(whisper), *options])
+    for utt, path in read_table(tmp_path / "again/feats.scp").items():
+        np.testing.assert_array_equal(np.load(path), made[utt])
+    layer = configure(tmp_path, "hf_speech", model=str(whisper), layer=1)
+    assert encoders.frames_words(layer, str(whisper)) != words
 
 
 def test_half_precision_is_the_same_rounded(config, data, tmp_path):
@@ -293,6 +309,7 @@ def test_configurations_without_a_trained_encoder_are_told(data, tmp_path, text,
         ("--nj", "0", "must be 1 or more"),
         ("--device", "toaster", "cannot be used"),
         ("--config", "nowhere.yaml", "does not exist"),
+        ("--type", "hf_speech", "not both"),
     ],
 )
 def test_options_out_of_range_are_told(config, data, tmp_path, option, value, message):
