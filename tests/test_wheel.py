@@ -17,7 +17,8 @@ from espnet_otreg import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = """accelerate av espeakng_loader espnet_model_zoo gguf huggingface_hub jinja2 matplotlib
-    num2words peft PIL playwright pyarrow sacrebleu transformers webrtcvad whisper_normalizer"""
+    num2words peft PIL playwright pyarrow sacrebleu sounddevice transformers webrtcvad
+    whisper_normalizer"""
 LOOK = """
 import contextlib, importlib.metadata, io, json, sys
 class Absent:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from espnet_otreg.corpora.table_map import MAP
+from espnet_otreg.corpora.table_hub import is_hub_name, place
+from espnet_otreg.corpora.table_map import MAP, find_map
 from espnet_otreg.files import infinite_to_text, write_lines
 from espnet_otreg.yaml_files import parse_yaml
 
@@ -60,6 +61,9 @@ class Stamps:
             files = sorted(_tables(Path(path))) if Path(path).is_dir() else []
             beside = Path(f"{os.path.normpath(path)}.yaml")  # what explains a folder of tables
             files += [beside] if beside.is_file() else []
+            if is_hub_name(path):  # known by its name: the step itself fetches what is not there
+                explained = find_map(place(path))
+                files = [explained] if explained else []
             self._taken[key] = Given(path, self._together(Path(path), files))
         return self._taken[key]
 

@@ -4,9 +4,12 @@ Of the files it opens tensors alone are read, so that nothing in a checkpoint is
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from espnet2.bin import asr_inference
 
 import espnet_otreg.tasks.asr  # noqa: F401  (registers)
@@ -19,9 +22,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser = asr_inference.get_parser()
     parser.add_argument(
         "--join_pieces",
+        nargs="?",
+        const="",
         metavar="LM",
         help="masked language model, folder or hub name, whose pieces the tokens are: the text is "
-        "written in words (default: in the tokens)",
+        "written in words; without a name the one that the training's config names (default: "
+        "text in the tokens)",
     )
     return parser
 
@@ -36,11 +42,27 @@ def main(cmd: Sequence[str] | None = None) -> None:
             "espnet_otreg.decode.speech2text.Speech2Text.from_pretrained, which runs nothing"
         )
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--join_pieces")
+    own.add_argument("--join_pieces", nargs="?")
+    lm = args.join_pieces
+    if lm == "":
+        lm = language_model(args.asr_train_config)
     with tensors_only():
         asr_inference.main(cmd=own.parse_known_args(cmd)[1])
-    if args.join_pieces is not None:
-        join_pieces(args.join_pieces, Path(args.output_dir))
+    if lm is not None:
+        join_pieces(lm, Path(args.output_dir))
+
+
+def language_model(config: str | None) -> str:
+    """Return which masked language model a training's config names."""
+    found: Any = yaml.safe_load(Path(config).read_text(encoding="utf-8")) if config else None
+    for key in ("model_conf", "transfer_conf", "language_model"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, str):
+        sys.exit(
+            f"error: {config or 'no --asr_train_config'} names no model_conf.transfer_conf."
+            "language_model: give its folder or hub name, --join_pieces LM"
+        )
+    return found
 
 
 def join_pieces(lm: str, output: Path) -> None:

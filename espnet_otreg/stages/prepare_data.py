@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from espnet_otreg.corpora import CORPORA
+from espnet_otreg.corpora import CORPORA, table, table_hub
 from espnet_otreg.corpora.datadir import DataDir
 from espnet_otreg.corpora.record import (
     Corpus,
@@ -33,7 +33,13 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--corpus", required=True, choices=sorted(CORPORA), help="layout to read")
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        required=True,
+        help="folder that holds the corpus; table: hub:OWNER/NAME too, whose Parquet files of the "
+        "languages and splits are fetched to DOWNLOADS/hub",
+    )
     parser.add_argument(
         "--languages", nargs="+", default=["en", "es", "fr"], help="codes, or `all`"
     )
@@ -89,20 +95,16 @@ def prepare_data(args: argparse.Namespace) -> None:
     options = _corpus_options(corpus, args)
     if not 0 <= args.max_rejected <= 1:
         raise UserError(f"--max_rejected {args.max_rejected:g}: expected a share from 0 to 1")
-    if not args.root.is_dir():
-        raise UserError(
-            f"{args.root} is not a folder. Unpack the corpus and set {corpus.VARIABLE} in db.sh "
-            "(or --root) to where it lies."
-        )
+    root = _root(corpus, args)
     work = (args.work or args.output / "unpacked") / args.corpus
-    languages = _languages(corpus, args.root, _words(args.languages), options)
+    languages = _languages(corpus, root, _words(args.languages), options)
     for split in _words(args.splits):
         folder = args.output / f"{args.corpus}_{split}"
         records: list[Record] = []
         rejected: list[Rejected] = []
         taken: dict[str, str] = {}  # utterance id -> its language, as it was asked for
         for language in languages:
-            prepared = corpus.prepare(args.root, language, split, work, **options)
+            prepared = corpus.prepare(root, language, split, work, **options)
             kept, lost = _usable(prepared, args)
             _report(folder.name, language, kept, lost, prepared.notes)
             _refuse_one_language_twice(taken, kept, language)
@@ -120,6 +122,19 @@ def prepare_data(args: argparse.Namespace) -> None:
         data.validate(folder)
         write_rejected(folder / "rejected.tsv", rejected)
         data.save(folder)
+
+
+def _root(corpus: Corpus, args: argparse.Namespace) -> Path:
+    """Return the folder to read, in which a hub's files are by then."""
+    if corpus.NAME == table.NAME and table_hub.is_hub_name(args.root):
+        asked = (_words(args.languages), _words(args.splits))
+        return table_hub.fetch_tables(args.root, *asked, args.target)
+    if not args.root.is_dir():
+        raise UserError(
+            f"{args.root} is not a folder. Unpack the corpus and set {corpus.VARIABLE} in db.sh "
+            "(or --root) to where it lies."
+        )
+    return args.root
 
 
 def _refuse_one_language_twice(

@@ -2,6 +2,7 @@
 
     espnet-otreg transcribe packed.zip speech.wav
     espnet-otreg transcribe exp/asr_train_otreg_seed1_... folder/ --format srt --output texts
+    espnet-otreg transcribe packed.zip --microphone
 
 MODEL is a pack, the folder of a training, or a hub name. Folders are searched at any depth. Long
 recordings are cut in pauses. With --output, finished recordings are written as they come, and the
@@ -10,8 +11,10 @@ same command again goes on from there; without it, all goes to standard output.
 
 import argparse
 import logging
+import tempfile
 import warnings
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,7 @@ from espnet_otreg.progress import progress
 from espnet_otreg.stages.command import run
 
 if TYPE_CHECKING:
+    from espnet_otreg.transcribe.microphone import Microphone
     from espnet_otreg.transcribe.opening import Asked
     from espnet_otreg.transcribe.recordings import Recording
 
@@ -34,7 +38,13 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model(parser)
-    parser.add_argument("inputs", nargs="+", metavar="RECORDING", help="files, folders of files")
+    parser.add_argument("inputs", nargs="*", metavar="RECORDING", help="files, folders of files")
+    parser.add_argument(
+        "--microphone",
+        action="store_true",
+        help="in place of recordings: record now, until Enter; kept as a file in --output alone",
+    )
+    parser.add_argument("--seconds", type=float, help="after which that ends too")
     parser.add_argument("--language", help="code such as fr, for models whose prompt names it")
     parser.add_argument(
         "--format", choices=KINDS, default="txt", help="what to write (default: %(default)s)"
@@ -98,26 +108,17 @@ def asked(args: argparse.Namespace, **further: Any) -> "Asked":
 def main(cmd: Sequence[str] | None = None) -> None:
     """Transcribe."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # of torch, to ESPnet
-    args = get_parser().parse_args(cmd)
+    args = get_parser().parse_intermixed_args(cmd)  # recordings may stand behind options
     run(lambda: transcribe(args))
 
 
 def transcribe(args: argparse.Namespace) -> None:
     """Write down what the arguments name."""
-    from espnet_otreg.transcribe.recordings import find
-
-    for name in ("longest", "beam_size", "max_new_tokens", "batch_size"):
+    for name in ("longest", "beam_size", "max_new_tokens", "batch_size", "seconds"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} must be 1 or more, got {value:g}")
-    found = find(args.inputs)
-    if found.others:
-        logging.warning("%d files in folders are no recordings by their names", found.others)
-    if args.output is None and args.format in ALONE and len(found.recordings) > 1:
-        raise UserError(
-            f"--format {args.format} of {len(found.recordings)} recordings needs --output, a folder"
-        )
-
+    source = sound(args)  # what is missing there is told before the model loads
     with printing_to_stderr():  # some of ESPnet's modules print while they load
         from espnet_otreg.transcribe import running
         from espnet_otreg.transcribe.opening import open_model
@@ -128,17 +129,52 @@ def transcribe(args: argparse.Namespace) -> None:
     recogniser.check(args.language)
     further = {"longest": args.longest, "batch_size": args.batch_size}
     if args.output is None:
-        outcomes = running.transcribe(recogniser, found.recordings, args.language, **further)
-        print_all(outcomes, args.format, len(found.recordings))
+        with tempfile.TemporaryDirectory() as folder:
+            recordings = listen(source, Path(folder))
+            outcomes = running.transcribe(recogniser, recordings, args.language, **further)
+            print_all(outcomes, args.format, len(recordings))
         return
 
     from espnet_otreg.transcribe.outputs import Outputs
 
     settings = {"model": stamp, "language": args.language, "exact": args.exact, **options}
     with Outputs(args.output, args.format, {**settings, "longest": args.longest}) as outputs:
-        left = outputs.left(found.recordings)
+        recordings = listen(source, args.output)
+        left = outputs.left(recordings)
         outcomes = running.transcribe(recogniser, left, args.language, **further)
-        write_all(outcomes, outputs, len(left), len(found.recordings))
+        write_all(outcomes, outputs, len(left), len(recordings))
+
+
+def sound(args: argparse.Namespace) -> "Microphone | list[Recording]":
+    """Find what is to be written down: files, or a microphone."""
+    from espnet_otreg.transcribe.microphone import Microphone
+    from espnet_otreg.transcribe.recordings import find
+
+    if args.microphone == bool(args.inputs):
+        raise UserError("give recordings, folders of them, or --microphone, and not both")
+    if args.microphone:
+        return Microphone(args.seconds)
+    if args.seconds is not None:
+        raise UserError("--seconds is for --microphone: leave it out, recordings are read whole")
+    found = find(args.inputs)
+    if found.others:
+        logging.warning("%d files in folders are no recordings by their names", found.others)
+    if args.output is None and args.format in ALONE and len(found.recordings) > 1:
+        raise UserError(
+            f"--format {args.format} of {len(found.recordings)} recordings needs --output, a folder"
+        )
+    return found.recordings
+
+
+def listen(source: "Microphone | list[Recording]", folder: Path) -> "list[Recording]":
+    """Return the recordings; a microphone's is made now."""
+    from espnet_otreg.transcribe.recordings import Recording
+
+    if isinstance(source, list):
+        return source
+    name = f"microphone_{datetime.now():%Y%m%d_%H%M%S}"
+    source.record(folder / f"{name}.wav")
+    return [Recording(folder / f"{name}.wav", name)]
 
 
 def print_all(outcomes: Any, kind: str, count: int) -> None:

@@ -69,7 +69,9 @@ def whole_command(args: argparse.Namespace) -> list[str]:
     lm = shlex.quote(args.lm)
     added = {
         "--asr_args": f"--model_conf transfer_conf.language_model={lm}",
-        "--inference_args": f"--join_pieces {lm}",
+        # of the model that the training's config names: asr.sh puts all that stands here into the
+        # name of the decoding's folder, slashes too, and would not find its scores below them
+        "--inference_args": "--join_pieces",
     }
     for name, value in added.items():
         if name in given:  # asr.sh would take the last one alone

@@ -3,7 +3,8 @@
 opening.py makes a recogniser of a pack, an experiment or a hub name; recognisers.py and
 listening.py let models write and align; word_times.py turns their paths into words; recordings.py,
 pauses.py and running.py take recordings apart and put the answers together; formats.py and
-outputs.py write them. plans.py adds the transport plan, for who wants to see it.
+outputs.py write them. microphone.py makes a recording; plans.py adds the transport plan, for who
+wants to see it.
 Here is what all of them hand on.
 """
 

@@ -182,3 +182,5 @@ def test_one_command_trains_ot_transfer_under_asr_sh_and_its_answers_are_words(a
     answers, tokens = read_table(decoded), read_table(decoded.with_name("token"))
     assert answers == {utt: join(row.split()) for utt, row in tokens.items()}
     assert answers != tokens and any(answers.values())
+    (results,) = asr1.glob("exp/asr_unbalanced_*/RESULTS.md")
+    assert f"/{SETS[2]}|" in results.read_text()

@@ -58,7 +58,7 @@ def test_asr_sh_is_started_with_pieces_for_words_and_with_its_own_options(lm, st
     assert given == {
         "--stage": "2",
         "--lang": "fr",
-        "--inference_args": f"--ctc_weight 1.0 --join_pieces {lm}",
+        "--inference_args": "--ctc_weight 1.0 --join_pieces",  # no slash: it names a folder
         "--asr_args": f"--model_conf transfer_conf.language_model={lm}",
         "--train_set": "train_pieces",
         "--valid_set": "dev_pieces",
@@ -108,3 +108,25 @@ def test_decoding_writes_words_where_it_is_told_the_language_model(lm, tmp_path,
     assert read_table(folder / "token")["u4"] == " ".join(tokenizer.split(SENTENCES["u4"]))
     asr_inference.main(given)
     assert read_table(folder / "text") == read_table(folder / "token")
+
+
+@pytest.mark.parametrize("place", ["before", "last"])
+def test_decoding_takes_the_language_model_that_the_training_was_taught_by(
+    lm, tmp_path, monkeypatch, place
+):
+    passed = []
+    joined = []
+    monkeypatch.setattr(stock, "main", lambda cmd: passed.append(cmd))
+    monkeypatch.setattr(asr_inference, "join_pieces", lambda *given: joined.append(given))
+    config = tmp_path / "config.yaml"
+    config.write_text(f"model_conf: {{transfer_conf: {{language_model: {lm}}}}}")
+    given = ["--asr_train_config", str(config), "--output_dir", str(tmp_path), "--key_file", "k"]
+    given += ["--asr_model_file", "m", "--data_path_and_name_and_type", "w,speech,sound"]
+    ours = ["--join_pieces"]
+    asr_inference.main([*ours, *given] if place == "before" else [*given, *ours])
+    assert passed == [given]
+    assert joined == [(str(lm), tmp_path)]
+    config.write_text("model_conf: {ctc_weight: 1.0}")
+    with pytest.raises(SystemExit, match=r"error: .*names no .*: give .*--join_pieces LM"):
+        asr_inference.main([*given, *ours])
+    assert len(passed) == 1  # before anything is decoded
