@@ -10,6 +10,6 @@ export AISHELL=${AISHELL:-}  # holds data_aishell/wav/ and data_aishell/transcri
 export NATURAL=${NATURAL:-}  # holds cv-corpus-4-2019-12-10/ and manifest.json, as make_natural writes them
 export PROMPTS=${PROMPTS:-}  # holds asterisk-<lang>/usr/share/, unpacked Debian packages
 export FILLETS=${FILLETS:-}  # holds fillets-<lang>/usr/share/ and fillets-text/usr/share/, the same
-export TABLE=${TABLE:-}      # holds table.yaml and your own Parquet, JSONL, CSV, TSV, Arrow or cuts
+export TABLE=${TABLE:-}      # holds table.yaml and your own Parquet, JSONL, CSV, TSV, Arrow or cuts; or hub:OWNER/NAME
 
 export DOWNLOADS=${DOWNLOADS:-${OTREG_ROOT}/egs2/downloads}  # the mini corpora are made here

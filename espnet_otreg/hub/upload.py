@@ -76,7 +76,7 @@ def who(api: Any) -> str:
         if getattr(error.response, "status_code", None) in (401, 403):
             raise NotLoggedIn(f"{LOGIN} (the hub refused the token)") from error
         raise UserError(f"the hub answered with an error: {_first_line(error)}") from error
-    except OSError as error:
+    except Exception as error:  # of the HTTP library that the hub's client has at the time
         raise UserError(f"the Hugging Face hub cannot be reached: {_first_line(error)}") from error
 
 

@@ -101,6 +101,10 @@ def test_nobody_being_logged_in_is_told_and_an_error_only_by_wish(pack, reason, 
     ("hub", "told"),
     [
         (Hub(user=ConnectionError("no route\nmore")), r"cannot be reached: no route$"),
+        (
+            Hub(user=RuntimeError("an HTTP library's own")),
+            r"cannot be reached: an HTTP library's own$",
+        ),
         (Hub(user=refusal(503)), "answered with an error: denied$"),
         (Hub(refuses=refusal(403)), r"upload failed \(denied\); logged in as me: the name must"),
         (Hub(refuses=errors.HFValidationError("bad name")), r"upload failed \(bad name\)"),
