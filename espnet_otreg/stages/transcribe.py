@@ -64,6 +64,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--beam_size", type=int, help="of the search (default: the pack's)")
     parser.add_argument(
+        "--ctc_weight", type=float, help="share of CTC in the search (default: the pack's)"
+    )
+    parser.add_argument(
         "--max_new_tokens", type=int, help="longest answer of a speech language model (default: "
         "the pack's, or 200)",
     )  # fmt: skip
@@ -123,7 +126,9 @@ def transcribe(args: argparse.Namespace) -> None:
         from espnet_otreg.transcribe import running
         from espnet_otreg.transcribe.opening import open_model
 
-    given = {"beam_size": args.beam_size, "max_new_tokens": args.max_new_tokens}
+    if args.ctc_weight is not None and not 0 <= args.ctc_weight <= 1:
+        raise UserError(f"--ctc_weight must be from 0 to 1, got {args.ctc_weight:g}")
+    given = {name: getattr(args, name) for name in ("beam_size", "ctc_weight", "max_new_tokens")}
     options = {name: value for name, value in given.items() if value is not None}
     recogniser, stamp = open_model(asked(args, exact=args.exact, options=options))
     recogniser.check(args.language)

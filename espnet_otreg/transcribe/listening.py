@@ -2,10 +2,11 @@
 
 The transport plan of the adapter's output says how much of each frame goes to each token of the
 answer, and how much to silence. A frame's row is read as the probabilities of these; the likeliest
-path through all tokens in order is the alignment. Where the model has a CTC branch on the adapter,
-that one's path is taken.
+path through all tokens in order is the alignment. Where the model has CTC, by its head or by the
+language model's table, that one's path is taken.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,11 +22,11 @@ from espnet_otreg.measure.spaces import Space, Spoken, spell
 from espnet_otreg.models.prompt import answer_ids
 from espnet_otreg.models.slm import Speech
 from espnet_otreg.transcribe import Passage
-from espnet_otreg.transcribe.recognisers import SHORTEST, UNKNOWN, check_language
+from espnet_otreg.transcribe.recognisers import SHORTEST, check_language
 from espnet_otreg.transcribe.word_times import Frames, Spelled, passage
 
 BATCH = 8
-_LEAST = 1e-6  # of a frame's mass: so that every order of tokens has a path
+_LEAST = 1e-6  # of a frame's mass, and of a token unknown to CTC: so that every order has a path
 
 
 class ListeningRecogniser:
@@ -41,7 +42,6 @@ class ListeningRecogniser:
         for name, value in opened.options.items():
             self.options["num_beams" if name == "beam_size" else name] = value
         self.space = Space(self.model, sampling_rate=self.rate)
-        self._pieces = {token: place for place, token in enumerate(self.model.token_list)}
         self._special = set(self.tokenizer.all_special_ids)
 
     def check(self, language: str | None) -> None:
@@ -116,11 +116,12 @@ class ListeningRecogniser:
     def _timed(self, heard: Speech, rows: list[list[int]]) -> list[tuple[Tensor, list[int]]]:
         """Return each clip's scores (T, V), silence first, and the columns of its tokens."""
         lengths = heard.whole_lengths.tolist()
-        if self.model.ctc is not None:
-            every = self.model.ctc.log_softmax(heard.whole).float().cpu()
-            names = [self.tokenizer.convert_ids_to_tokens(row) for row in rows]
-            ids = [[self._pieces.get(name, UNKNOWN) for name in row] for row in names]
-            return [(every[i, :size], ids[i]) for i, size in enumerate(lengths)]
+        if self.model.by_table is not None or self.model.ctc is not None:
+            every, ids = self.model.heard_tokens(heard)
+            every = torch.nn.functional.pad(every, (0, 1), value=math.log(_LEAST))
+            places = {token: column for column, token in enumerate(ids.tolist())}
+            columns = [[places.get(token, len(ids)) for token in row] for row in rows]
+            return [(every[i, :size].cpu(), columns[i]) for i, size in enumerate(lengths)]
         spoken = [
             Spoken(heard.whole[i, :size], row, [], None, "")
             for i, (size, row) in enumerate(zip(lengths, rows, strict=True))

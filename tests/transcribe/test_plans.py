@@ -9,6 +9,8 @@ import soundfile
 import torch
 
 from espnet_otreg.measure.spaces import Space
+from espnet_otreg.models.options import SLMConf
+from espnet_otreg.models.table import TableCTC
 from espnet_otreg.tasks.asr import ASRTask
 from espnet_otreg.transcribe import Passage, Plan, TimedWord, joined
 from espnet_otreg.transcribe.opening import Asked, open_model
@@ -104,3 +106,32 @@ def test_plans_are_moved_with_the_words_when_passages_are_joined():
     said = Passage("a", (TimedWord("a", 0, 1, 1),), plans=(plan,))
     whole = joined([(0, said), (2, Passage("", ())), (3, said)])
     assert [(each.start, each.first) for each in whole.plans] == [(0.05, 0), (3.05, 1)]
+
+
+def test_a_speech_language_model_that_hears_by_the_table_times_words_by_that(
+    packs, folder, monkeypatch
+):
+    recogniser, _ = open_model(Asked(str(packs["slm"])))
+    model, text = recogniser.model, "the key of the king"
+    clips = [np.tile(read(folder / "a.wav", 16000), 8)]
+    model.by_table = TableCTC(SLMConf(table_ctc_weight=1.0), model.piece_ids, model.silence)
+    said = recogniser.tokenizer(text, add_special_tokens=False)["input_ids"]
+    heard_tokens = model.heard_tokens
+
+    def clear(heard):
+        """Every other frame says a token, from the fourth on; the third token is a stranger."""
+        scores, ids = heard_tokens(heard)
+        scores = torch.full_like(scores, -50.0)
+        scores[:, :, 0] = 0.0
+        for place, token in enumerate(said):
+            frame, column = 4 + 2 * place, ids.tolist().index(token)
+            scores[:, frame, 0], scores[:, frame, column] = -50.0, 0.0
+        return scores, torch.where(ids == said[2], -1, ids)
+
+    monkeypatch.setattr(model, "heard_tokens", clear)
+    (passage,) = recogniser.align(clips, [text], ["en"])
+    assert [word.word for word in passage.words] == text.split()
+    assert not passage.problem
+    assert passage.words[0].start == pytest.approx(4 * recogniser.space.hop)
+    last = 4 + 2 * (len(said) - 1)
+    assert passage.words[-1].end == pytest.approx((last + 1) * recogniser.space.hop)

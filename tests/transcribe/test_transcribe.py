@@ -223,6 +223,8 @@ def test_a_long_recording_is_cut_and_put_together_with_its_own_times(packs, tmp_
         (["{home}", "a.wav", "--model_file", "x.pth"], "holds no x.pth"),
         (["{home}", "a.wav", "--encoder", "x"], "is an experiment: its config.yaml names"),
         (["{slm}", "a.wav", "--language", "en", "--exact", "--beam_size", "0"], "--beam_size must"),
+        (["{slm}", "a.wav", "--ctc_weight", "2"], "--ctc_weight must be from 0 to 1, got 2"),
+        (["{slm}", "a.wav", "--language", "en", "--ctc_weight", "0.5"], "this model learnt no CTC"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
