@@ -38,6 +38,7 @@ class JointScores:
         self.weight, self.eos = weight, eos
         self.columns = ((ids >= 0) & (ids != eos)).nonzero().flatten()
         self.ids = ids[self.columns]
+        self._end = ids.new_tensor([eos])
         self.highest = heard.max(1).values  # (B, C), at most what a token can add
         # The scorer has the end of an answer in the blank's column: no answer holds a blank
         self.scorer = CTCPrefixScoreTH(heard.clone(), lengths, blank=0, eos=0)
@@ -47,6 +48,11 @@ class JointScores:
     def __call__(self, answers: Tensor, scores: Tensor) -> Tensor:
         """Return the scores (B · beams, V) of what may follow the answers (B · beams, A)."""
         told = scores.log_softmax(1)
+        if (
+            answers.shape[1] >= self.scorer.input_length
+        ):  # as many tokens as frames: CTC is at its end
+            joined = torch.full_like(told, IMPOSSIBLE).index_fill(1, self._end, 0.0)
+            return (1 - self.weight) * told + self.weight * joined
         beams = len(answers) // len(self.highest)
         told_known = told[:, self.ids]
         hoped = self.highest.repeat_interleave(beams, 0)[:, self.columns]

@@ -155,3 +155,12 @@ def test_a_model_without_ctc_is_told_from_one_that_has_it(lm, batch):
         answers(listener, batch, ctc_weight=0.5)
     with pytest.raises(UserError, match=r"from 0 to 1, got 1\.5"):
         listener.transcribe(clips, "en", ctc_weight=1.5)
+
+
+def test_an_answer_ends_where_there_are_no_frames_left(heard):
+    joint = JointScores(heard[0][:, :2], torch.tensor([2, 1]), IDS, EOS, 0.5)
+    scores = torch.zeros(4, VOCABULARY)
+    for length in range(5):
+        answers = torch.tensor([[7, 3, 9, 7], [9, 7, 3, 9], [3, 7, 9, 3], [7, 9, 3, 7]])
+        found = joint(answers[:, :length], scores)
+    assert found.argmax(1).tolist() == [EOS] * 4
