@@ -39,9 +39,9 @@ class JointScores:
         self.columns = ((ids >= 0) & (ids != eos)).nonzero().flatten()
         self.ids = ids[self.columns]
         self._end = ids.new_tensor([eos])
-        self.highest = heard.max(1).values  # (B, C), at most what a token can add
         # The scorer has the end of an answer in the blank's column: no answer holds a blank
         self.scorer = CTCPrefixScoreTH(heard.clone(), lengths, blank=0, eos=0)
+        self.frames = self.scorer.x[0].exp().transpose(0, 1)[:, :, self.columns]  # (B, T, known)
         self._state: Any = None
         self._before: Tensor | None = None  # (B · beams, A) answers that the state is of
 
@@ -53,20 +53,36 @@ class JointScores:
         ):  # as many tokens as frames: CTC is at its end
             joined = torch.full_like(told, IMPOSSIBLE).index_fill(1, self._end, 0.0)
             return (1 - self.weight) * told + self.weight * joined
-        beams = len(answers) // len(self.highest)
-        told_known = told[:, self.ids]
-        hoped = self.highest.repeat_interleave(beams, 0)[:, self.columns]
-        likely = (1 - self.weight) * told_known + self.weight * hoped
-        best = likely.topk(min(CANDIDATES, likely.shape[1])).indices
+        beams = len(answers) // self.scorer.batch
         last = self._last(answers, scores.shape[1])
-        prefixes = [[0] * answers.shape[1] + [column] for column in last.tolist()]
         state = self._state_of(answers, last, beams)
+        hoped = self._hoped(state, beams)
+        likely = (1 - self.weight) * told[:, self.ids] + self.weight * hoped
+        most = max(CANDIDATES, 2 * beams)  # a beam search looks at so many
+        best = likely.topk(min(most, likely.shape[1])).indices
+        prefixes = [[0] * answers.shape[1] + [column] for column in last.tolist()]
         heard, self._state = self.scorer(prefixes, state, self.columns[best])
         self._before = answers
         joined = torch.full_like(told, IMPOSSIBLE)
         joined[:, self.ids] = heard[:, self.columns].to(told.dtype)
         joined[:, self.eos] = heard[:, 0]
         return (1 - self.weight) * told + self.weight * joined
+
+    def _hoped(self, state: Any, beams: int) -> Tensor:
+        """Return CTC's scores (B · beams, known) but for a constant each, and for repeated tokens.
+
+        The probability of all transcripts that begin with an answer and a token is a sum over
+        frames: of the answer before the frame, times the token in it.
+        """
+        if state is None:
+            reached = self.scorer.x[0, :, :, 0].cumsum(0).repeat_interleave(beams, 1)  # (T, n)
+            first = reached.new_zeros(1, reached.shape[1])
+        else:
+            reached = state[0].logsumexp(1)
+            first = reached.new_full((1, reached.shape[1]), IMPOSSIBLE)
+        before = torch.cat([first, reached[:-1]])
+        before = (before - before.max(0).values).exp().T.reshape(-1, beams, len(before))
+        return (before @ self.frames).flatten(0, 1).clamp(min=1e-38).log()
 
     def _last(self, answers: Tensor, vocabulary: int) -> Tensor:
         """Return the columns of the answers' last tokens; before the first, and at an end, 0."""
@@ -87,6 +103,7 @@ class JointScores:
         item = torch.arange(len(answers), device=answers.device) // beams
         parent = (same & (item[:, None] == item[None])).int().argmax(1)
         forward, score, low, high, place = self._state
-        forward = forward[:, :, parent, place[parent, last].clamp(min=0)]
-        score = score[parent, last].unsqueeze(1).expand(-1, self.scorer.odim)
-        return forward, score, low, high
+        place = place[parent, last]
+        forward = forward[:, :, parent, place.clamp(min=0)]
+        score = score[parent, last].masked_fill(place < 0, 0.0)  # what is impossible stays so
+        return forward, score.unsqueeze(1).expand(-1, self.scorer.odim), low, high

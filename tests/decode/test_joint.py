@@ -164,3 +164,48 @@ def test_an_answer_ends_where_there_are_no_frames_left(heard):
         answers = torch.tensor([[7, 3, 9, 7], [9, 7, 3, 9], [3, 7, 9, 3], [7, 9, 3, 7]])
         found = joint(answers[:, :length], scores)
     assert found.argmax(1).tolist() == [EOS] * 4
+
+
+def test_the_right_token_is_a_candidate_however_long_the_answer(heard):
+    """CTC is sure of every token, the language model prefers others at random."""
+    torch.manual_seed(0)
+    tokens = 60
+    ids = torch.cat([torch.tensor([-1]), torch.arange(1, 200)])
+    said = torch.randperm(199)[:tokens] + 1
+    scores = torch.full((1, 2 * tokens, 200), 1e-4)
+    scores[0, torch.arange(0, 2 * tokens, 2), said] = scores[0, 1::2, 0] = 1.0
+    joint = JointScores(scores.log().log_softmax(2), torch.tensor([2 * tokens]), ids, 0, 0.5)
+    answer: list[int] = []
+    while len(answer) < tokens:
+        told = joint(torch.tensor([answer], dtype=torch.long).reshape(1, -1), torch.randn(1, 200))
+        answer.append(int(told.argmax()))
+    assert answer == said.tolist()
+
+
+def test_candidates_do_not_depend_on_longer_neighbours(monkeypatch):
+    monkeypatch.setattr("espnet_otreg.decode.joint.CANDIDATES", 3)
+    torch.manual_seed(0)
+    ids = torch.cat([torch.tensor([-1]), torch.arange(1, 30)])
+    heard = torch.randn(2, 20, 30).log_softmax(2)
+    heard[0, 5:, 1:] += 3  # its padding: of no meaning
+    told = torch.randn(2, 40)
+    for answer in ([], [4], [4, 9]):
+        rows = torch.tensor([answer, answer], dtype=torch.long).reshape(2, -1)
+        if not answer:
+            both = JointScores(heard.clone(), torch.tensor([5, 20]), ids, 0, 0.5)
+            alone = JointScores(heard[:1, :5].clone(), torch.tensor([5]), ids, 0, 0.5)
+        found, expected = both(rows, told)[0], alone(rows[:1], told[:1])[0]
+        assert torch.equal(found > -1e9, expected > -1e9) and (found > -1e9).sum() == 4
+        torch.testing.assert_close(found, expected)
+
+
+def test_many_beams_and_a_small_weight_bring_no_impossible_token_back(heard):
+    ids = torch.cat([torch.tensor([-1]), torch.arange(1, 60)])
+    scores = torch.full((1, 4, 60), -40.0)
+    scores[0, :, 0], scores[0, 1, 5] = -2.0, -0.1
+    joint = JointScores(scores, torch.tensor([4]), ids, 0, 0.05)
+    told = torch.zeros(40, 60)
+    joint(torch.zeros(40, 0, dtype=torch.long), told)
+    first = joint(torch.arange(1, 41).reshape(40, 1), told)
+    later = joint(torch.arange(1, 41).reshape(40, 1).repeat(1, 2), told)
+    assert first.max() <= 0 and later.max() <= 0
