@@ -87,23 +87,6 @@ def read_weights(path: Path) -> dict[str, Any]:
     return state
 
 
-def starts_table_adapter(rows: Iterable[str]) -> list[str]:
-    """Let the adapter of `slm_conf.table_adapter: own` start as that of an earlier phase.
-
-    A row of `init_param` is `path:source:target:left out` or the path alone. Of a path alone whose
-    file has an adapter and none of its own for the table, both start as that one.
-    """
-    found = []
-    for row in rows:
-        found.append(row)
-        if ":" in row:
-            continue
-        parts = {name.split(".", 1)[0] for name in read_weights(Path(row))}
-        if "adapter" in parts and "table_adapter" not in parts:
-            found.append(f"{row}:adapter:table_adapter")
-    return found
-
-
 def _of_lightning(state: dict[str, Any]) -> dict[str, Any]:
     """Take the model out of a checkpoint of Lightning, where it may be a part called `model`."""
     inner = state.get("state_dict")

@@ -1,11 +1,13 @@
 """Tables that lie on the Hugging Face hub: `hub:OWNER/NAME`, or `hub:OWNER/NAME@REVISION`.
 
 They are fetched into DOWNLOADS/hub/OWNER/NAME, where table.yaml, or NAME.yaml beside, explains
-their columns (see `table_map.py`): the Parquet files of the languages and splits that are asked
-for, and no other. What was fetched is read without a network from then on. `.hub.json` there keeps
-the names of all files, and the version that further ones are fetched of.
+their columns (see `table_map.py`; of a revision the name is NAME@REVISION, with - for /): the
+Parquet files of the languages and splits that are asked for, and no other. What was fetched is read
+without a network from then on. `.hub.json` there keeps the names of all files, and the version that
+further ones are fetched of.
 """
 
+import errno
 import glob
 import logging
 import os
@@ -118,12 +120,20 @@ def _reaching(root: Path | str) -> Iterator[Any]:
         ) from error
     try:
         yield huggingface_hub
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"{root}: the disk is full: make room and run again") from error
+        raise _unreachable(root, error) from error
     except Exception as error:  # its own, and those of the HTTP library that it has at the time
-        reason = str(error).strip().split("\n", 1)[0]
-        raise UserError(
-            f"{root} cannot be fetched ({reason}): check the name and the network, or download the "
-            "tables by other means and give their folder"
-        ) from error
+        raise _unreachable(root, error) from error
+
+
+def _unreachable(root: Path | str, error: BaseException) -> UserError:
+    reason = str(error).strip().split("\n", 1)[0]
+    return UserError(
+        f"{root} cannot be fetched ({reason}): check the name and the network, or download the "
+        "tables by other means and give their folder"
+    )
 
 
 def _wanted(

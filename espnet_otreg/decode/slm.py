@@ -47,6 +47,7 @@ class SpeechLanguageModel:
     def __init__(self, model: SLMModel, sampling_rate: int = 16000) -> None:
         self.model, self.sampling_rate = model.eval(), sampling_rate
         self.tokenizer: Any = model.decoder.tokenizer
+        self.translates = False  # so that CTC by the table hears another text than the answer's
 
     @classmethod
     def from_pretrained(
@@ -83,7 +84,10 @@ class SpeechLanguageModel:
         model, options = ASRTask.build_model_from_file(config, checkpoint, device)
         if not isinstance(model, SLMModel):
             raise UserError(f"{config} is of model {options.model}, and model slm is needed")
-        return cls(model)
+        listener = cls(model)
+        data = getattr(options, "train_data_path_and_name_and_type", None) or ()
+        listener.translates = any(row[1] == "transcript" for row in data)
+        return listener
 
     def transcribe(
         self,
@@ -169,20 +173,52 @@ class SpeechLanguageModel:
 
         A model of the phase before the language model (`objective: table`) is read by the table.
         """
-        if self.model.before_answers:
+        if self.model.before_answers:  # it has one way to be read, whatever the options are
             for i, ids in enumerate(self.model.read_by_table(heard)):
                 yield self._transcription(ids, False, heard, i)
             return
         read = self.model.read(heard, languages, room=options["max_new_tokens"])
         eos, joined = self.model.decoder.eos, None
         if ctc_weight > 0:
-            tokens, ids = self.model.heard_tokens(heard)
+            tokens, ids = self.heard_tokens(heard)
             joined = JointScores(tokens, heard.whole_lengths, ids, eos, ctc_weight)
         answers = self.model.decoder.generate(*read, joined=joined, **options)
         for i, row in enumerate(answers.tolist()):
             capped = eos not in row
             ids = row if capped else row[: row.index(eos)]
             yield self._transcription(ids, capped, heard, i)
+
+    @property
+    def hears_tokens(self) -> bool:
+        """Tell whether the model learnt CTC on the tokens of its answers."""
+        return self._by_table() or self.model.ctc is not None
+
+    def heard_tokens(self, heard: Speech) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what CTC hears: log-probabilities (B, T, C), the blank first, and C ids.
+
+        Ids are the language model's, -1 where a column is no token of it. CTC by the table goes
+        before the head of `ctc_weight`.
+        """
+        model = self.model
+        if self._by_table():
+            return model.by_table.heard(heard.told, model.rows(model.by_table))
+        if model.ctc is not None:
+            return model.ctc.log_softmax(heard.whole).float(), model.piece_ids
+        if model.by_table is not None and self.translates:
+            raise UserError(
+                "CTC by the table learnt what is said, and the answers are translations: expected "
+                "--ctc_weight 0"
+            )
+        raise UserError(
+            "this model learnt no CTC, which decoding's ctc_weight weighs: expected "
+            "slm_conf.table_adapter, table_ctc_weight or ctc_weight in its training, or "
+            "--ctc_weight 0 here"
+        )
+
+    def _by_table(self) -> bool:
+        table = self.model.by_table
+        taught = table is not None and (table.weight > 0 or self.model.table_adapter is not None)
+        return taught and not self.translates
 
     def _transcription(self, ids: list[int], capped: bool, heard: Speech, i: int) -> Transcription:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)

@@ -10,6 +10,7 @@
 - The record. `run.json`, which tables quote.
 """
 
+import dataclasses
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,10 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet_otreg.models.transport_term import tell_epoch
+from espnet_otreg.pretrained.bases import is_frozen
+from espnet_otreg.tasks import table_adapter
 from espnet_otreg.tasks.run_record import Record, recording
-from espnet_otreg.weights import read_weights, starts_table_adapter
+from espnet_otreg.weights import read_weights
 
 CALLBACK = "espnet_otreg.espnet3.training.Phase"
 
@@ -45,8 +48,9 @@ class Phase(Callback):
         if stage != "fit":
             return
         rows = self.init_param
-        if getattr(pl_module.model, "table_adapter", None) is not None:
-            rows = starts_table_adapter(rows)
+        if (part := getattr(pl_module.model, table_adapter.PART, None)) is not None:
+            conf = dataclasses.asdict(pl_module.model.slm_conf)
+            rows = table_adapter.starts(rows, conf, is_frozen(part))
         for given in rows:
             read_weights(Path(given.split(":", 1)[0]))  # tensors alone, or nothing is loaded
             load_pretrained_model(given, pl_module.model, False, map_location="cpu")

@@ -193,7 +193,13 @@ class SLMConf:
                 "table_adapter: expected shared, as objective table and compression table read the "
                 "adapter itself; received 'own'"
             )
-        if "table_adapter" in self.freeze and self.table_ctc_weight:
+        frozen = "table_adapter" in self.freeze
+        if self.table_adapter == "own" and self.table_ctc_weight == 0 and not frozen:
+            raise ValueError(
+                "table_ctc_weight: expected null or above 0, or table_adapter in freeze, as "
+                "nothing else teaches an adapter of its own; received 0"
+            )
+        if frozen and self.table_ctc_weight:
             raise ValueError(
                 f"table_ctc_weight: expected null or 0, as freeze has table_adapter; received "
                 f"{self.table_ctc_weight}"

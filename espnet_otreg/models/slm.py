@@ -146,7 +146,7 @@ class SLMModel(ESPnetASRModel):
             loss, stats = self._answered(heard, codes, ids, text_lengths)
         if self.by_table is not None and (self.by_table.weight > 0 or not self.training):
             frames = heard.told, heard.whole_lengths
-            table, told = self.by_table(*frames, spoken, spoken_lengths, self._rows(self.by_table))
+            table, told = self.by_table(*frames, spoken, spoken_lengths, self.rows(self.by_table))
             stats.update(told)
             loss = loss + table
 
@@ -199,7 +199,9 @@ class SLMModel(ESPnetASRModel):
         whole, whole_lengths = self.adapter(frames, lengths)
         self.ot_loss.blanks.wait()
         short = self._shorten(whole, whole_lengths)
-        told = whole if self.table_adapter is None else self.table_adapter(frames, lengths)[0]
+        told = whole
+        if self.table_adapter is not None and not (self.training and is_frozen(self.table_adapter)):
+            told = self.table_adapter(frames, lengths)[0]
         x, x_lengths = (whole, whole_lengths) if short is None else (short.x, short.lengths)
         return Speech(x, x_lengths, whole, whole_lengths, short, told)
 
@@ -242,32 +244,18 @@ class SLMModel(ESPnetASRModel):
                 best = self.ctc.argmax(x)
             return ctc_compress(x, lengths, best, self.blank_id)
         if conf.compression == "table" and self.by_table is not None:
-            return self.by_table.shorten(x, lengths, self._rows(self.by_table), conf.table_mixture)
+            return self.by_table.shorten(x, lengths, self.rows(self.by_table), conf.table_mixture)
         return None
 
-    def _rows(self, table: TableCTC) -> Tensor:
+    def rows(self, table: TableCTC) -> Tensor:
+        """Return the embeddings that CTC by the table compares with, the blank's first."""
         return self.decoder.embed(table.ids).detach()
 
     def read_by_table(self, heard: Speech) -> list[list[int]]:
         """Return ids of what the adapter's output says by itself, where the table is known."""
         if self.by_table is None:
             raise UserError("to be read by the table, a model needs slm_conf.table_ctc_weight")
-        return self.by_table.read(heard.told, heard.whole_lengths, self._rows(self.by_table))
-
-    def heard_tokens(self, heard: Speech) -> tuple[Tensor, Tensor]:
-        """Return what CTC hears: log-probabilities (B, T, C), the blank first, and C ids.
-
-        Ids are the language model's, -1 where a column is no token of it. CTC by the table goes
-        before the head of `ctc_weight`.
-        """
-        if self.by_table is not None:
-            return self.by_table.heard(heard.told, self._rows(self.by_table))
-        if self.ctc is not None:
-            return self.ctc.log_softmax(heard.whole).float(), self.piece_ids
-        raise UserError(
-            "this model learnt no CTC, which decoding's ctc_weight weighs: expected "
-            "slm_conf.table_ctc_weight or ctc_weight in its training, or --ctc_weight 0 here"
-        )
+        return self.by_table.read(heard.told, heard.whole_lengths, self.rows(self.by_table))
 
     def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
         frames = heard.whole, heard.whole_lengths

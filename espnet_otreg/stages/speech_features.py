@@ -54,9 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="training YAML, with encoder: hf_speech or espnet_speech and encoder_conf",
     )
     parser.add_argument("--type", help="its `encoder`, in place of --config")
-    parser.add_argument(
-        "--conf", type=json.loads, default={}, help="its `encoder_conf` as JSON, beside --type"
-    )
+    parser.add_argument("--conf", type=json.loads, help="its `encoder_conf` as JSON, beside --type")
     parser.add_argument(
         "--encoder", help="folder or hub name of the encoder, in place of the configuration's"
     )
@@ -139,9 +137,11 @@ def _configured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     from espnet_otreg.pretrained.speech_features import NAMES
     from espnet_otreg.yaml_files import read_yaml
 
-    if (args.config is None) == (args.type is None):
+    if (args.config is None) == (args.type is None) or (args.config and args.conf is not None):
         raise UserError("expected --config, a training YAML, or --type and --conf, not both")
-    kind, conf = args.type, dict(args.conf)
+    if not isinstance(args.conf, dict | None):
+        raise UserError(f"--conf: expected a mapping as JSON, got {args.conf!r}")
+    kind, conf = args.type, dict(args.conf or {})
     if args.config is not None:
         if not args.config.is_file():
             raise UserError(

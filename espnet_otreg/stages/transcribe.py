@@ -152,12 +152,13 @@ def transcribe(args: argparse.Namespace) -> None:
 
 def sound(args: argparse.Namespace) -> "Microphone | list[Recording]":
     """Find what is to be written down: files, or a microphone."""
-    from espnet_otreg.transcribe.microphone import Microphone
     from espnet_otreg.transcribe.recordings import find
 
     if args.microphone == bool(args.inputs):
         raise UserError("give recordings, folders of them, or --microphone, and not both")
     if args.microphone:
+        from espnet_otreg.transcribe.microphone import Microphone
+
         return Microphone(args.seconds)
     if args.seconds is not None:
         raise UserError("--seconds is for --microphone: leave it out, recordings are read whole")
@@ -172,14 +173,14 @@ def sound(args: argparse.Namespace) -> "Microphone | list[Recording]":
 
 
 def listen(source: "Microphone | list[Recording]", folder: Path) -> "list[Recording]":
-    """Return the recordings; a microphone's is made now."""
+    """Return the recordings; a microphone's is made now, after those that the folder has of it."""
     from espnet_otreg.transcribe.recordings import Recording
 
     if isinstance(source, list):
         return source
     name = f"microphone_{datetime.now():%Y%m%d_%H%M%S}"
     source.record(folder / f"{name}.wav")
-    return [Recording(folder / f"{name}.wav", name)]
+    return [Recording(path, path.stem) for path in sorted(folder.glob("microphone_*.wav"))]
 
 
 def print_all(outcomes: Any, kind: str, count: int) -> None:

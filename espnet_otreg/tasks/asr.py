@@ -24,6 +24,7 @@ from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
 from espnet_otreg.pretrained.lm_features import check_features
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
+from espnet_otreg.tasks import table_adapter
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
@@ -31,7 +32,6 @@ from espnet_otreg.weights import (
     fill,
     read_any_names,
     read_checkpoint,
-    starts_table_adapter,
     tensors_only,
 )
 
@@ -158,15 +158,14 @@ def check_cached_frames(args: argparse.Namespace) -> None:
 
 def check_table_adapter(args: argparse.Namespace) -> None:
     """See to it that an adapter for the table alone starts as an earlier phase left it."""
-    conf = args.model_conf.get("slm_conf") or {}
+    conf = args.model_conf.get("slm_conf")
     if not isinstance(conf, dict) or conf.get("table_adapter") != "own":
         return  # the model refuses what is no mapping
-    args.init_param = starts_table_adapter(args.init_param)
-    if "table_adapter" in (conf.get("freeze") or ()) and not args.init_param:
-        raise UserError(
-            "slm_conf.freeze has table_adapter, and no phase has taught it: expected init_param "
-            "(a recipe's --warm_config), or a table_adapter that trains"
-        )
+    given = getattr(args, "freeze_param", None) or ()
+    if any(name.split(".")[0] == table_adapter.PART for name in given):
+        raise UserError("--freeze_param table_adapter: expected it in slm_conf.freeze")
+    frozen = table_adapter.PART in (conf.get("freeze") or ())
+    args.init_param = table_adapter.starts(args.init_param, conf, frozen)
 
 
 def check_text_features(args: argparse.Namespace) -> None:

@@ -116,8 +116,8 @@ class ListeningRecogniser:
     def _timed(self, heard: Speech, rows: list[list[int]]) -> list[tuple[Tensor, list[int]]]:
         """Return each clip's scores (T, V), silence first, and the columns of its tokens."""
         lengths = heard.whole_lengths.tolist()
-        if self.model.by_table is not None or self.model.ctc is not None:
-            every, ids = self.model.heard_tokens(heard)
+        if self.listener.hears_tokens:
+            every, ids = self.listener.heard_tokens(heard)
             every = torch.nn.functional.pad(every, (0, 1), value=math.log(_LEAST))
             places = {token: column for column, token in enumerate(ids.tolist())}
             columns = [[places.get(token, len(ids)) for token in row] for row in rows]

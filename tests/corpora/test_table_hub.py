@@ -1,5 +1,6 @@
 """Tables on the hub, with a stand-in for the package huggingface_hub."""
 
+import errno
 import fnmatch
 import shutil
 import sys
@@ -105,6 +106,10 @@ def test_a_revision_is_a_folder_of_its_own(hub, tmp_path):
     assert hub.asked[0] == ("owner/speech", "refs/convert/parquet")
 
 
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -114,6 +119,7 @@ def test_a_revision_is_a_folder_of_its_own(hub, tmp_path):
             {"snapshot_download": offline},
             r"cannot be fetched \(no route to host\): .* their folder",
         ),
+        ({"snapshot_download": full}, r"^hub:owner/speech: the disk is full: make room"),
         ({"snapshot_download": lambda *_, **__: None}, r"test-0-of-2\.parquet has not come"),
         ({"names": ["a.tar", "b.tar"]}, r"no Parquet file, but 2 others.*@refs/convert/parquet"),
         ({"names": ["../test.parquet", "/test.parquet", "c"]}, "no Parquet file, but 3 others"),

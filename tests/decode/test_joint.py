@@ -142,7 +142,7 @@ def test_the_head_of_ctc_weight_is_listened_to_as_well(lm, batch):
     listener = SpeechLanguageModel(model)
     heard = listener.hear(list(batch["speech"][:, :60]))
     with torch.inference_mode():
-        found, ids = model.heard_tokens(heard)
+        found, ids = listener.heard_tokens(heard)
     assert torch.equal(ids, model.piece_ids) and found.shape[2] == len(model.token_list)
     torch.testing.assert_close(found.exp().sum(2), torch.ones(found.shape[:2]))
     assert len(list(listener.answers(heard, ["en"] * 4, max_new_tokens=5, ctc_weight=0.5))) == 4
@@ -151,7 +151,7 @@ def test_the_head_of_ctc_weight_is_listened_to_as_well(lm, batch):
 def test_a_model_without_ctc_is_told_from_one_that_has_it(lm, batch):
     listener = SpeechLanguageModel(build(lm))
     clips = [np.zeros((20, 20), np.float32)]
-    with pytest.raises(UserError, match=r"learnt no CTC.*table_ctc_weight.*--ctc_weight 0"):
+    with pytest.raises(UserError, match=r"learnt no CTC.*table_adapter.*--ctc_weight 0"):
         answers(listener, batch, ctc_weight=0.5)
     with pytest.raises(UserError, match=r"from 0 to 1, got 1\.5"):
         listener.transcribe(clips, "en", ctc_weight=1.5)
@@ -209,3 +209,20 @@ def test_many_beams_and_a_small_weight_bring_no_impossible_token_back(heard):
     first = joint(torch.arange(1, 41).reshape(40, 1), told)
     later = joint(torch.arange(1, 41).reshape(40, 1).repeat(1, 2), told)
     assert first.max() <= 0 and later.max() <= 0
+
+
+def test_ctc_that_learnt_nothing_or_another_text_is_not_listened_to(lm, batch):
+    silent = {"slm_conf": {"compression": "table", "table_ctc_weight": 0}}
+    listener = SpeechLanguageModel(build(lm, model_conf=silent))
+    assert not listener.hears_tokens
+    with pytest.raises(UserError, match="learnt no CTC"):
+        answers(listener, batch, ctc_weight=0.5)
+    listener = SpeechLanguageModel(build(lm, model_conf={**silent, "ctc_weight": 0.3}))
+    heard = listener.hear(list(batch["speech"][:, :60]))
+    with torch.inference_mode():
+        assert torch.equal(listener.heard_tokens(heard)[1], listener.model.piece_ids)
+    listener = SpeechLanguageModel(build(lm, model_conf={"slm_conf": {"table_ctc_weight": 1.0}}))
+    assert listener.hears_tokens
+    listener.translates = True
+    with pytest.raises(UserError, match="the answers are translations"):
+        answers(listener, batch, ctc_weight=0.5)

@@ -300,6 +300,10 @@ def test_a_checkpoint_of_the_phase_opens_in_the_next(lm, batch):
             r"table_ctc_weight: expected null or 0.*0\.5",
         ),
         (
+            {"model_conf": {"slm_conf": {"table_adapter": "own", "table_ctc_weight": 0}}},
+            r"table_ctc_weight: expected null or above 0.*nothing else teaches",
+        ),
+        (
             {
                 "model_conf": {"slm_conf": {"objective": "table"}},
                 "lora": {"r": 2, "target_modules": ["q_proj"]},

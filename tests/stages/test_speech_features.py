@@ -106,6 +106,11 @@ def test_frames_need_no_more_of_a_configuration_than_its_encoder(config, whisper
     speech_features.main([*words[:-1], str(whisper), *options])
     for utt, path in read_table(tmp_path / "again/feats.scp").items():
         np.testing.assert_array_equal(np.load(path), made[utt])
+    with pytest.raises(SystemExit, match=r"a mapping as JSON, got \[1\]"):
+        speech_features.main(["--type", "hf_speech", "--conf", "[1]", *options])
+    (tmp_path / "none.yaml").write_text("decoder: rnn")
+    with pytest.raises(UserError, match=r"none\.yaml has no encoder"):
+        encoders.frames_words(tmp_path / "none.yaml", "x")
     layer = configure(tmp_path, "hf_speech", model=str(whisper), layer=1)
     assert encoders.frames_words(layer, str(whisper)) != words
 
@@ -310,6 +315,7 @@ def test_configurations_without_a_trained_encoder_are_told(data, tmp_path, text,
         ("--device", "toaster", "cannot be used"),
         ("--config", "nowhere.yaml", "does not exist"),
         ("--type", "hf_speech", "not both"),
+        ("--conf", "{}", "not both"),
     ],
 )
 def test_options_out_of_range_are_told(config, data, tmp_path, option, value, message):

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+import yaml
 from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from espnet2.train.trainer import Trainer
 
@@ -126,7 +127,39 @@ def test_an_adapter_for_the_table_starts_as_the_phase_left_the_one_it_had(lm, tm
     assert start(model_conf=OWN, init_param=given).init_param == given
 
 
-def test_a_frozen_adapter_for_the_table_that_nobody_taught_is_refused(start):
+@pytest.mark.parametrize("row", ["", ":adapter:adapter", ":::adapter", ":encoder:encoder"])
+def test_a_frozen_adapter_for_the_table_that_nobody_taught_is_refused(lm, tmp_path, start, row):
+    phase, _ = build(lm, model_conf={"slm_conf": {"objective": "table"}})
+    torch.save(phase.state_dict(), tmp_path / "phase.pth")
+    given = [f"{tmp_path / 'phase.pth'}{row}"] if row else []
     with pytest.raises(UserError, match=r"no phase has taught it.*--warm_config"):
-        start(model_conf=OWN, init_param=[])
-    assert start(model_conf={"slm_conf": {"table_adapter": "own"}}, init_param=[])
+        start(model_conf=OWN, init_param=given)
+    assert start(model_conf={"slm_conf": {"table_adapter": "own"}}, init_param=given)
+
+
+def test_a_row_for_it_goes_before_what_another_file_would_give(lm, tmp_path, start):
+    phase, _ = build(lm, model_conf={"slm_conf": {"objective": "table"}})
+    torch.save(phase.state_dict(), tmp_path / "phase.pth")
+    torch.save(phase.state_dict(), tmp_path / "base.pth")
+    given = [f"{tmp_path / 'phase.pth'}:adapter:table_adapter", str(tmp_path / "base.pth")]
+    assert start(model_conf=OWN, init_param=given).init_param == given
+    with pytest.raises(UserError, match=r"expected it in slm_conf\.freeze"):
+        start(model_conf=OWN, init_param=given, freeze_param=["table_adapter"])
+
+
+@pytest.mark.parametrize(
+    ("taught", "told"),
+    [
+        ({"objective": "table", "table_likeness": "cosine"}, "table_likeness is dot.*has cosine"),
+        ({"objective": "table", "table_scale": 2.0}, "table_scale is None.*has 2.0"),
+        ({"objective": "table", "table_ctc_weight": 0}, "did not learn CTC by the table"),
+        ({}, "did not learn CTC by the table"),
+    ],
+)
+def test_a_phase_that_taught_something_else_is_refused(lm, tmp_path, start, taught, told):
+    phase, _ = build(lm, model_conf={"slm_conf": {"objective": "table"}})
+    torch.save(phase.state_dict(), tmp_path / "phase.pth")
+    config = yaml.safe_dump({"model_conf": {"slm_conf": taught}})
+    (tmp_path / "config.yaml").write_text(config)
+    with pytest.raises(UserError, match=told):
+        start(model_conf=OWN, init_param=[str(tmp_path / "phase.pth")])

@@ -163,3 +163,13 @@ def test_what_is_said_is_written_down_as_if_it_were_a_file(device, packs, tmp_pa
     device.heard = 0
     transcribe.main(given[:-1])
     assert capsys.readouterr().out == from_file == row["pred_text"] + "\n"
+
+
+def test_a_folder_keeps_what_was_said_before(device, packs, tmp_path):
+    (tmp_path / "out").mkdir()
+    ramp = np.tile(np.arange(1000, dtype=np.int16), 16)
+    soundfile.write(tmp_path / "out/microphone_20260101_000000.wav", ramp, RATE)
+    given = [str(packs["otreg"]), "--microphone", "--seconds", "2", "--format", "ctm"]
+    transcribe.main([*given, "--output", str(tmp_path / "out")])
+    names = {row.split()[0] for row in (tmp_path / "out/transcripts.ctm").read_text().splitlines()}
+    assert len(names) == 2 and "microphone_20260101_000000" in names

@@ -116,7 +116,7 @@ def test_a_speech_language_model_that_hears_by_the_table_times_words_by_that(
     clips = [np.tile(read(folder / "a.wav", 16000), 8)]
     model.by_table = TableCTC(SLMConf(table_ctc_weight=1.0), model.piece_ids, model.silence)
     said = recogniser.tokenizer(text, add_special_tokens=False)["input_ids"]
-    heard_tokens = model.heard_tokens
+    heard_tokens = recogniser.listener.heard_tokens
 
     def clear(heard):
         """Every other frame says a token, from the fourth on; the third token is a stranger."""
@@ -128,7 +128,7 @@ def test_a_speech_language_model_that_hears_by_the_table_times_words_by_that(
             scores[:, frame, 0], scores[:, frame, column] = -50.0, 0.0
         return scores, torch.where(ids == said[2], -1, ids)
 
-    monkeypatch.setattr(model, "heard_tokens", clear)
+    monkeypatch.setattr(recogniser.listener, "heard_tokens", clear)
     (passage,) = recogniser.align(clips, [text], ["en"])
     assert [word.word for word in passage.words] == text.split()
     assert not passage.problem
