@@ -269,6 +269,7 @@ def _systems(values: Values) -> Derived:
     if values["encoder_row"]:
         trained_on.append("elsewhere" if values["encoder_row"] == "own" else init)
     trained_on += [train] if values["stock_config"] else []
+    trained_on += [init] if values["warm_config"] and values["answer"] == "text" else []
     chosen = values["pack_systems"].split() or configs[1:] or configs
     chosen = configs if chosen == ["all"] else chosen
     init_seeds = values["init_seeds"].split() or ["0"]
