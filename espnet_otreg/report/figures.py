@@ -110,5 +110,6 @@ def _legend(figure: "Figure", names: Sequence[str], first: int) -> None:
         Line2D([], [], color=_colour(i), marker=MARKERS[i % len(MARKERS)], markersize=4, label=name)
         for i, name in enumerate(names, start=first)
     ]
-    width = int(figure.get_figwidth() / 1.8)
+    column = 0.5 + 0.065 * max(len(name) for name in names)  # inches: the sign, and 8-point letters
+    width = max(int(figure.get_figwidth() / column), 1)
     figure.legend(handles=handles, loc="outside upper left", ncols=width, fontsize=8, frameon=False)

@@ -181,7 +181,8 @@ def _verdict(part: Part, result: Result) -> str:
         return "the baseline"
     text = f"{difference.verdict}, {percent(difference.absolute.value, '+')}"
     if part.speakers < FEWEST_SPEAKERS:
-        return f"{text} points; {part.speakers} speakers are too few for an interval"
+        few = "1 speaker is" if part.speakers == 1 else f"{part.speakers} speakers are"
+        return f"{text} points; {few} too few for an interval"
     text += f" {bounds(difference.absolute, '+')} points"
     text += f" ({percent(difference.relative.value, '+')} % relative, p {p_value(difference.p)}"
     if len(result.seed_differences) > 1:

@@ -31,10 +31,21 @@ def test_differences_leave_the_baseline_out(comparison):
     assert point == pytest.approx(100 * difference.absolute.value)
 
 
-def test_a_drawing_has_no_text_over_its_edge(comparison):
+LONG = [
+    "the baseline " * 4,
+    "the phase before, by the table ",
+    "the phase before, by the table " * 2,
+]
+
+
+@pytest.mark.parametrize("names", [None, LONG])
+def test_a_drawing_has_no_text_over_its_edge(experiments, names):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = rates_figure(comparison)
+    sets = [SetName("near_test", "in-domain"), SetName("far_test", "cross-domain")]
+    figure = rates_figure(
+        compare(group_experiments(experiments, names), sets, "decode_x", samples=50)
+    )
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     box = figure.get_tightbbox(canvas.get_renderer())
