@@ -48,9 +48,7 @@ class JointScores:
     def __call__(self, answers: Tensor, scores: Tensor) -> Tensor:
         """Return the scores (B · beams, V) of what may follow the answers (B · beams, A)."""
         told = scores.log_softmax(1)
-        if (
-            answers.shape[1] >= self.scorer.input_length
-        ):  # as many tokens as frames: CTC is at its end
+        if answers.shape[1] >= self.scorer.input_length:  # each frame said a token, at most
             joined = torch.full_like(told, IMPOSSIBLE).index_fill(1, self._end, 0.0)
             return (1 - self.weight) * told + self.weight * joined
         beams = len(answers) // self.scorer.batch
