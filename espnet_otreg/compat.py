@@ -66,6 +66,7 @@ __all__ = [
     "ESPnetASRModel",
     "asr_inference",
     "asr_task",
+    "ctc_prefix_scorer",
     "espnet_version",
     "force_gatherable",
 ]
@@ -84,6 +85,14 @@ def __getattr__(name: str) -> Any:
         with printing_to_stderr():
             return importlib.import_module(_LATE[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def ctc_prefix_scorer() -> Any:
+    """Return ESPnet's class `CTCPrefixScoreTH`, from where this ESPnet has it."""
+    nets = (
+        "espnet.nets" if find_spec("espnet") and find_spec("espnet.nets") else "espnet2.legacy.nets"
+    )
+    return importlib.import_module(f"{nets}.ctc_prefix_score").CTCPrefixScoreTH
 
 
 def espnet_version() -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from espnet_otreg.compat import ctc_prefix_scorer
+
 CANDIDATES = 30  # tokens for each hypothesis that CTC's prefix scores are computed of
 IMPOSSIBLE = -1e10  # the score of a token that CTC has no column for
 
@@ -33,14 +35,12 @@ class JointScores:
     def __init__(
         self, heard: Tensor, lengths: Tensor, ids: Tensor, eos: int, weight: float
     ) -> None:
-        from espnet.nets.ctc_prefix_score import CTCPrefixScoreTH
-
         self.weight, self.eos = weight, eos
         self.columns = ((ids >= 0) & (ids != eos)).nonzero().flatten()
         self.ids = ids[self.columns]
         self._end = ids.new_tensor([eos])
         # The scorer has the end of an answer in the blank's column: no answer holds a blank
-        self.scorer = CTCPrefixScoreTH(heard.clone(), lengths, blank=0, eos=0)
+        self.scorer = ctc_prefix_scorer()(heard.clone(), lengths, blank=0, eos=0)
         self.frames = self.scorer.x[0].exp().transpose(0, 1)[:, :, self.columns]  # (B, T, known)
         self._state: Any = None
         self._before: Tensor | None = None  # (B · beams, A) answers that the state is of
