@@ -89,9 +89,7 @@ def __getattr__(name: str) -> Any:
 
 def ctc_prefix_scorer() -> Any:
     """Return ESPnet's class `CTCPrefixScoreTH`, from where this ESPnet has it."""
-    nets = (
-        "espnet.nets" if find_spec("espnet") and find_spec("espnet.nets") else "espnet2.legacy.nets"
-    )
+    nets = "espnet2.legacy.nets" if find_spec("espnet2.legacy") else "espnet.nets"
     return importlib.import_module(f"{nets}.ctc_prefix_score").CTCPrefixScoreTH
 
 

@@ -1,5 +1,6 @@
-"""Decoding with a speech language model: batched, with a key-value cache, greedy or by
-beam, by the language model alone or with CTC beside it.
+"""Decoding with a speech language model: batched, with a key-value cache, greedy or by beam.
+
+The language model writes alone, or with CTC beside it (`joint.py`).
 
 model = SpeechLanguageModel.from_pretrained("exp/asr_otreg_seed1")
 model.transcribe(["a.wav", "b.flac"], language="en")[0].text

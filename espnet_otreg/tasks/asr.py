@@ -28,12 +28,7 @@ from espnet_otreg.tasks import table_adapter
 from espnet_otreg.tasks.causes import told_by_spawned
 from espnet_otreg.tasks.run_record import recording
 from espnet_otreg.tasks.trainer import WholeTrainer
-from espnet_otreg.weights import (
-    fill,
-    read_any_names,
-    read_checkpoint,
-    tensors_only,
-)
+from espnet_otreg.weights import fill, read_any_names, read_checkpoint, tensors_only
 
 SLM_DATA = ("language", "transcript")
 OUT_OF_MEMORY = (
