@@ -77,12 +77,16 @@ SLM = [
 
 def declared(folder, tmp_path, *options, **environment):
     """The words of each step that a speech language model's recipe declares, by name."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python3").write_text(CATCHER)
-    (tmp_path / "bin/python3").chmod(0o755)
-    found = {"GRAPH": str(tmp_path / "graph"), "PYTHON": sys.executable, **environment}
-    path = f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}"
-    done = shell(folder, "./otreg.sh", *SLM, *options, PATH=path, **found)
+    (tmp_path / "bin").mkdir()  # a virtual environment of its own: path.sh puts it first
+    for name in ("python", "python3"):
+        (tmp_path / "bin" / name).write_text(CATCHER)
+        (tmp_path / "bin" / name).chmod(0o755)
+    found = {
+        "GRAPH": str(tmp_path / "graph"),
+        "PYTHON": sys.executable,
+        "OTREG_VENV": str(tmp_path),
+    }
+    done = shell(folder, "./otreg.sh", *SLM, *options, **found, **environment)
     assert done.returncode == 0, done.stderr
     words = (tmp_path / "graph").read_bytes().decode().split("\0")
     steps = {}
