@@ -139,6 +139,11 @@ class SpeechLanguageModel:
                 raise UserError(f"{name} must be 1 or more, got {value}")
         if not 0 <= ctc_weight <= 1:
             raise UserError(f"ctc_weight must be from 0 to 1, got {ctc_weight}")
+        if self.model.before_answers and (beam_size > 1 or ctc_weight > 0):
+            logging.warning(
+                "beam_size and ctc_weight have no effect: this model is of the phase before the "
+                "language model, and is read by its table"
+            )
         capped = 0
         for batch in _batches(recordings, batch_size):
             clips = [self._read(recordings[i]) for i in batch]
@@ -174,7 +179,7 @@ class SpeechLanguageModel:
 
         A model of the phase before the language model (`objective: table`) is read by the table.
         """
-        if self.model.before_answers:  # it has one way to be read, whatever the options are
+        if self.model.before_answers:  # it has one way to be read
             for i, ids in enumerate(self.model.read_by_table(heard)):
                 yield self._transcription(ids, False, heard, i)
             return

@@ -76,13 +76,17 @@ def test_what_compression_dropped_adds_up(listener, frames):
         assert found.embeddings - found.merged - found.dropped >= 1
 
 
-def test_a_model_of_the_phase_before_is_read_by_the_table(tmp_path, frames, monkeypatch):
+def test_a_model_of_the_phase_before_is_read_by_the_table(tmp_path, frames, monkeypatch, caplog):
     model = build(save_llm(tmp_path), model_conf={"slm_conf": {"objective": "table"}})
     with torch.no_grad():
         model.adapter.out.weight.mul_(20)
     model.encoder.base = "frames stand for it"
     monkeypatch.setattr(model.decoder.network, "forward", None)
-    found = SpeechLanguageModel(model).transcribe(frames, "en", batch_size=8)
+    listener = SpeechLanguageModel(model)
+    found = listener.transcribe(frames, "en", batch_size=8)
+    assert "no effect" not in caplog.text
+    assert listener.transcribe(frames, "en", beam_size=4, ctc_weight=0.5) == found
+    assert "beam_size and ctc_weight have no effect" in caplog.text
     for clip, answer in zip(frames, found, strict=True):
         heard = model.hear(torch.from_numpy(clip)[None], torch.tensor([len(clip)]))
         (ids,) = model.read_by_table(heard)
