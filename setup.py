@@ -12,6 +12,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 CARRIED = ("*/*.sh", "*/conf/**/*")
+OF_ESPNET3 = ("*/asr/*.py", "*/asr/README.md", "*/asr/conf/*", "*/asr/dataset/*.py")
 MADE = ("downloads", "data", "dump", "exp")  # by running recipes
 
 
@@ -27,21 +28,26 @@ class ArchiveOfSources(sdist):
 
 
 class BuildWithRecipes(build_py):
-    """Puts egs2/ into the wheel as espnet_otreg/egs2/; an editable one has it in its checkout."""
+    """Puts egs2/ and egs3/ into the wheel, in espnet_otreg/; an editable one has its checkout's."""
 
     def run(self) -> None:
-        """Copy the files of the template, and of a recipe those that are its own."""
+        """Copy the files of the template, and of a recipe of egs2 those that are its own."""
         super().run()
         if getattr(self, "editable_mode", False):
             return
+        for path in sorted(found for pattern in OF_ESPNET3 for found in Path("egs3").glob(pattern)):
+            self._carry(path)
         egs2 = Path("egs2")
         for path in sorted(found for pattern in CARRIED for found in egs2.glob(pattern)):
             recipe, *within = path.relative_to(egs2).parts
             own = recipe == "TEMPLATE" or not egs2.joinpath("TEMPLATE", *within).exists()
             if path.is_file() and own:
-                target = Path(self.build_lib, "espnet_otreg", path)
-                self.mkpath(str(target.parent))
-                self.copy_file(str(path), str(target))
+                self._carry(path)
+
+    def _carry(self, path: Path) -> None:
+        target = Path(self.build_lib, "espnet_otreg", path)
+        self.mkpath(str(target.parent))
+        self.copy_file(str(path), str(target))
 
 
 # `license` stands here, since setuptools before 77 and after it read it differently elsewhere, and

@@ -127,7 +127,7 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(installed):
     carried = {
         str(path.relative_to(installed))
         for path in package.rglob("*")
-        if path.is_file() and (package / "egs2") not in path.parents
+        if path.is_file() and not {package / "egs2", package / "egs3"} & {*path.parents}
     }
     assert carried == set(listed.stdout.split())
 
@@ -149,11 +149,26 @@ def test_the_recipes_come_out_of_the_wheel_as_they_are_in_the_checkout(run, tmp_
     told = run("-m", "espnet_otreg.cli", "recipes", str(tmp_path))
     assert "cd" in told
     assert recipe_files(tmp_path / "egs2") == recipe_files(ROOT / "egs2")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "egs3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if not listed.returncode:
+        names = listed.stdout.split()
+        assert names == sorted(
+            str(path.relative_to(tmp_path))
+            for path in (tmp_path / "egs3").rglob("*")
+            if path.is_file()
+        )
+        assert all((tmp_path / name).read_bytes() == (ROOT / name).read_bytes() for name in names)
     kept = tmp_path / "egs2/TEMPLATE/db.sh"
     kept.write_text("mine")
     refused = run("-m", "espnet_otreg.cli", "recipes", str(tmp_path), code=1)
     assert re.fullmatch(r"error: .*egs2 is there already.*\n", refused)
     assert kept.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["egs2", "egs3"]
 
 
 def test_a_recipe_without_a_checkout_says_so_where_python_lacks_the_package(run, tmp_path):
