@@ -4,7 +4,7 @@ r"""What `espnet-otreg transcribe` takes and hits: speed, the first word, and wh
 In a recipe's folder, with a trained model and a data directory of mini corpora:
 
     python ../../benchmarks/transcribe.py exp/asr_train_otreg_seed1_* dump/raw/org/covost2_test \
-        --word_times ../downloads/mini/word_times.jsonl
+        --word_times ../downloads/mini-*/word_times.jsonl
 
 Speed: recordings one at a time through stock ESPnet's Speech2Text as it comes (beam search), and
 all of them through ours, in rounds that alternate. Cold start: seconds from the start of a process

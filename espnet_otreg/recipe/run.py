@@ -21,7 +21,7 @@ from espnet_otreg.files import remove_half_written, write_json, writing
 from espnet_otreg.recipe.graph import RUN, Graph, Remark, read_graph
 from espnet_otreg.recipe.launch import Launcher, follow, is_further, place
 from espnet_otreg.recipe.machine import Machine
-from espnet_otreg.recipe.running import Running, die_with_parent
+from espnet_otreg.recipe.running import KILLED, Running, die_with_parent
 from espnet_otreg.recipe.running import say as log
 from espnet_otreg.recipe.step import Step
 
@@ -203,7 +203,7 @@ class Engine:
         started = time.monotonic() - process.seconds()
         status = process.wait()
         if status:
-            cause = process.cause()
+            cause = KILLED if status == -signal.SIGKILL else process.cause()
             raise UserError(
                 f"stage {step.stage}, {step.name}, failed with status {status}"
                 + (f", see {process.log}" if process.log else "")

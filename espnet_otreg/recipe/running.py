@@ -31,6 +31,10 @@ _TOLD = (  # what a line says that is a cause, the surest first
     re.compile(r"(CANCELLED.*DUE TO TIME LIMIT)"),
     re.compile(r"^\S+\.py: error: (.*)"),  # argparse's
 )
+KILLED = (
+    "a process was killed (SIGKILL), which the system does where memory ends: "
+    "smaller batches (batch_size, batch_bins) need less"
+)
 _LAUNCHER = ("ChildFailedError", "SignalException")  # end of a worker, not its cause
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -161,6 +165,8 @@ def cause_in(lines: Sequence[str]) -> str:
     raised = [line for line in _exceptions(lines) if not any(name in line for name in _LAUNCHER)]
     if raised:
         return raised[0]
+    if any("(SIGKILL) received" in line for line in lines):
+        return KILLED
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 

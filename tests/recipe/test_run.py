@@ -82,6 +82,11 @@ def test_a_failed_step_is_not_done_and_says_why(capfd):
     assert (run(*steps).steps["b"].out / "copy").exists()
 
 
+def test_a_step_that_was_killed_says_what_kills():
+    with pytest.raises(UserError, match=r"status -9.*: a process was killed .*where memory ends"):
+        run(step("a", "--killed"))
+
+
 def test_a_step_whose_input_came_out_otherwise_runs_again_and_else_does_not(capfd):
     Path("given").write_text("one")
     steps = (step("a", "--input", "given"), step("b", "--input", "@a/copy"))

@@ -167,6 +167,8 @@ srun: error: node1: task 0: Exited with exit code 1""".splitlines()
             ["slurmstepd: error: Detected 1 oom_kill event in StepId=5.batch. Some were killed."],
             "Detected 1 oom_kill event",
         ),
+        (["  traceback : Signal 9 (SIGKILL) received by PID 7"], "a process was killed (SIGKILL)"),
+        (["  traceback : Signal 9 (SIGKILL) received by PID 7", *WORKER], "RuntimeError: Pytorch"),
         (["slurmstepd: error: *** JOB 5 ON n CANCELLED AT 1 DUE TO PREEMPTION ***", *WORKER],
          "RuntimeError: PytorchStreamReader"),
     ],
