@@ -17,10 +17,9 @@ import torch
 from espnet_otreg.decode.batches import read_recording
 from espnet_otreg.decode.joint import JointScores
 from espnet_otreg.errors import UserError
-from espnet_otreg.hub.opened import check_own
+from espnet_otreg.hub.opened import CHECKPOINTS, check_own
 from espnet_otreg.models.slm import SLMModel, Speech
 
-BEST = ("valid.loss_ce.best.pth", "valid.loss.best.pth")  # checkpoints, the first that is there
 Recording = str | Path | np.ndarray  # a file, samples (N,) or cached frames of the encoder (T, D)
 
 
@@ -61,15 +60,16 @@ class SpeechLanguageModel:
     ) -> "SpeechLanguageModel":
         """Load an experiment's folder; base models are found by the names in its config.yaml.
 
-        Without a name, the checkpoint is the best by cross-entropy on the answer (of trainings
-        from before that was told apart, by loss).
+        Without a name, the checkpoint is the first of CHECKPOINTS that is there: the best by
+        cross-entropy on the answer.
         Nothing in it is run: a base model that brings Python code needs `trust_remote_code`.
         """
         folder = Path(experiment)
         if (folder / "config.yaml").is_file():
             check_own(folder, trust_remote_code)
         if checkpoint is None:
-            checkpoint = next((name for name in BEST if (folder / name).is_file()), BEST[0])
+            there = (name for name in CHECKPOINTS if (folder / name).is_file())
+            checkpoint = next(there, CHECKPOINTS[0])
         return cls.from_files(folder / "config.yaml", folder / checkpoint, device=device)
 
     @classmethod

@@ -35,6 +35,7 @@ from espnet_otreg.hub.located import inside, resolve, resolve_upwards
 from espnet_otreg.pretrained.bases import CHECKPOINT
 
 CHECKPOINTS = (  # of an experiment, the best first
+    "valid.loss_ce.best.pth",  # of speech language models
     *("valid.acc.ave.pth", "valid.loss.ave.pth", "train.total_count.ave.pth"),
     *("valid.loss.best.pth", "valid.acc.best.pth", "latest.pth"),
 )

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import printing_to_stderr
 from espnet_otreg.stages.command import run
-from espnet_otreg.stages.transcribe import add_model, asked
+from espnet_otreg.stages.transcribe import add_model, add_search, asked, search_options
 
 if TYPE_CHECKING:
     from espnet_otreg.demo.server import Server
@@ -43,6 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exact", action="store_true", help="decode as the pack's results were, which is slow"
     )
+    add_search(parser)
     parser.add_argument(
         "--port",
         type=int,
@@ -85,6 +86,7 @@ def demo(args: argparse.Namespace) -> None:
     for name in ("max_megabytes", "max_minutes", "longest"):
         if not getattr(args, name) > 0:
             raise UserError(f"--{name} must be above 0, got {getattr(args, name):g}")
+    search_options(args)  # what is wrong there is told before the model loads
     limits = Limits(args.max_megabytes, args.max_minutes, args.longest)
     name = Path(args.model).name or args.model
     service = Service(name, lambda: open_pictured(args), args.language, limits)
@@ -144,7 +146,7 @@ def open_pictured(args: argparse.Namespace) -> "Opened":
         from espnet_otreg.transcribe.opening import open_model
         from espnet_otreg.transcribe.plans import PicturedRecogniser
 
-    recogniser, _ = open_model(asked(args, exact=args.exact))
+    recogniser, _ = open_model(asked(args, exact=args.exact, options=search_options(args)))
     pictured = PicturedRecogniser(recogniser)
     languages: Sequence[str] = getattr(recogniser, "languages", ())
     model: Any = getattr(recogniser, "model", None)

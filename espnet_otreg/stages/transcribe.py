@@ -62,14 +62,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="decode as the pack's results were: for CTC/attention models by ESPnet's beam search, "
         "which is slow (default: by the CTC branch where there is one)",
     )
-    parser.add_argument("--beam_size", type=int, help="of the search (default: the pack's)")
-    parser.add_argument(
-        "--ctc_weight", type=float, help="share of CTC in the search (default: the pack's)"
-    )
-    parser.add_argument(
-        "--max_new_tokens", type=int, help="longest answer of a speech language model (default: "
-        "the pack's, or 200)",
-    )  # fmt: skip
+    add_search(parser)
     parser.add_argument(
         "--batch_size",
         type=int,
@@ -91,6 +84,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust_remote_code", action="store_true", help="run code that comes with a base model"
     )
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Describe how the model searches for its text; what is not given is the pack's."""
+    parser.add_argument("--beam_size", type=int, help="of the search (default: the pack's)")
+    parser.add_argument(
+        "--ctc_weight", type=float, help="share of CTC in the search (default: the pack's)"
+    )
+    parser.add_argument(
+        "--max_new_tokens",
+        type=int,
+        help="longest answer of a speech language model (default: the pack's, or 200)",
+    )
+
+
+def search_options(args: argparse.Namespace) -> dict[str, int | float]:
+    """Return what of them was given."""
+    given = {name: getattr(args, name) for name in ("beam_size", "ctc_weight", "max_new_tokens")}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, value in options.items():
+        if name == "ctc_weight" and not 0 <= value <= 1:
+            raise UserError(f"--ctc_weight must be from 0 to 1, got {value:g}")
+        if name != "ctc_weight" and value < 1:
+            raise UserError(f"--{name} must be 1 or more, got {value}")
+    return options
 
 
 def asked(args: argparse.Namespace, **further: Any) -> "Asked":
@@ -117,7 +135,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 def transcribe(args: argparse.Namespace) -> None:
     """Write down what the arguments name."""
-    for name in ("longest", "beam_size", "max_new_tokens", "batch_size", "seconds"):
+    options = search_options(args)
+    for name in ("longest", "batch_size", "seconds"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} must be 1 or more, got {value:g}")
@@ -126,10 +145,6 @@ def transcribe(args: argparse.Namespace) -> None:
         from espnet_otreg.transcribe import running
         from espnet_otreg.transcribe.opening import open_model
 
-    if args.ctc_weight is not None and not 0 <= args.ctc_weight <= 1:
-        raise UserError(f"--ctc_weight must be from 0 to 1, got {args.ctc_weight:g}")
-    given = {name: getattr(args, name) for name in ("beam_size", "ctc_weight", "max_new_tokens")}
-    options = {name: value for name, value in given.items() if value is not None}
     recogniser, stamp = open_model(asked(args, exact=args.exact, options=options))
     recogniser.check(args.language)
     further = {"longest": args.longest, "batch_size": args.batch_size}

@@ -6,6 +6,7 @@ path through all tokens in order is the alignment. Where the model has CTC, by i
 language model's table, that one's path is taken.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,11 @@ class ListeningRecogniser:
         self.options = {"num_beams": 1, "max_new_tokens": 200}
         for name, value in opened.options.items():
             self.options["num_beams" if name == "beam_size" else name] = value
+        if self.listener.hears_tokens and "ctc_weight" not in self.options:
+            logging.info(
+                "the language model alone writes the answers; --ctc_weight 0.5 --beam_size 4 "
+                "weighs them by what the model's CTC hears"
+            )
         self.space = Space(self.model, sampling_rate=self.rate)
         self._special = set(self.tokenizer.all_special_ids)
 

@@ -9,10 +9,13 @@ import soundfile
 import yaml
 
 from espnet_otreg.compat import espnet_version
+from espnet_otreg.decode.slm import SpeechLanguageModel
+from espnet_otreg.decode.speech2text import ListeningSpeech2Text
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.scoring.hypotheses import read_hypotheses
-from espnet_otreg.stages import align, transcribe
+from espnet_otreg.stages import align, demo, transcribe
 from espnet_otreg.transcribe import Transcript
+from espnet_otreg.transcribe.listening import ListeningRecogniser
 from espnet_otreg.transcribe.opening import Asked, open_model
 from espnet_otreg.transcribe.recognisers import CTCRecogniser
 from espnet_otreg.transcribe.recordings import read
@@ -118,6 +121,25 @@ def test_an_experiment_opens_from_anywhere_though_it_names_files_by_relative_pat
     moved, _ = open_model(Asked("recipe/exp/" + experiment.name, model_file=MODEL))
     there, _ = open_model(Asked(str(homes["otreg"]), model_file=MODEL))
     assert moved.recognise([clip], None) == there.recognise([clip], None)
+
+
+def test_an_experiment_of_a_speech_language_model_opens_its_best_checkpoint(
+    homes, tmp_path, caplog, monkeypatch
+):
+    shutil.copytree(homes["slm"].parents[1], tmp_path / "root")
+    experiment = tmp_path / "root/exp" / homes["slm"].name
+    (experiment / MODEL).rename(experiment / "valid.loss_ce.best.pth")
+    (experiment / "latest.pth").write_bytes(b"the last epoch's")
+    caplog.set_level("INFO")
+    recogniser, _ = open_model(Asked(str(experiment)))
+    assert f"{experiment}: valid.loss_ce.best.pth" in caplog.text
+    assert "the language model alone writes" not in caplog.text  # there is nothing else
+    monkeypatch.setattr(SpeechLanguageModel, "hears_tokens", True)
+    ListeningRecogniser(ListeningSpeech2Text(recogniser.listener, {}))
+    assert "the language model alone writes the answers; --ctc_weight 0.5" in caplog.text
+    caplog.clear()
+    ListeningRecogniser(ListeningSpeech2Text(recogniser.listener, {"ctc_weight": 0.3}))
+    assert "the language model alone writes" not in caplog.text
 
 
 def test_an_experiment_of_others_may_ask_for_no_more_than_a_pack(homes, folder, tmp_path):
@@ -233,6 +255,14 @@ def test_what_cannot_be_done_is_told_in_one_line(
     monkeypatch.chdir(folder)
     places = {"pack": packs["otreg"], "slm": packs["slm"], "home": homes["otreg"]}
     assert told in fails(transcribe, [each.format(**places) for each in arguments])
+
+
+def test_the_demo_page_takes_options_of_the_search_and_checks_them_first(packs):
+    assert "--ctc_weight must be from 0 to 1, got 2" in fails(demo, ["no.zip", "--ctc_weight", "2"])
+    words = [str(packs["slm"]), "--beam_size", "2", "--max_new_tokens", "5"]
+    opened = demo.open_pictured(demo.get_parser().parse_args(words))
+    options = opened.recogniser.inner.options
+    assert options["num_beams"] == 2 and options["max_new_tokens"] == 5
 
 
 def test_two_commands_do_not_write_into_one_folder(packs, folder, tmp_path):
