@@ -1,6 +1,6 @@
 """Write the word times of a corpus: the text that it comes with, aligned by a trained model.
 
-    espnet-otreg align packed.zip dump/raw/covost2_test --format textgrid --output times
+    espnet-otreg align packed.zip dump/raw/org/covost2_test --format textgrid --output times
 
 The data directory has wav.scp and text, and utt2lang where prompts name the language. The path is
 CTC's, or for a speech language model without a CTC branch that of the transport plan of its
