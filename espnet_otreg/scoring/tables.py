@@ -180,13 +180,14 @@ def _verdict(part: Part, result: Result) -> str:
     if difference is None:
         return "the baseline"
     text = f"{difference.verdict}, {percent(difference.absolute.value, '+')}"
+    several = len(result.seed_differences) > 1
+    runs = f", lower in {_runs_lower(result)} runs" if several else ""
     if part.speakers < FEWEST_SPEAKERS:
         few = "1 speaker is" if part.speakers == 1 else f"{part.speakers} speakers are"
-        return f"{text} points; {few} too few for an interval"
+        return f"{text} points{runs}; {few} too few for an interval"
     text += f" {bounds(difference.absolute, '+')} points"
     text += f" ({percent(difference.relative.value, '+')} % relative, p {p_value(difference.p)}"
-    if len(result.seed_differences) > 1:
-        text += f", lower in {_runs_lower(result)} runs"
+    text += runs
     if part.speakers < FEW_SPEAKERS:
         text += f"; only {part.speakers} speakers, read with care"
     return text + ")"

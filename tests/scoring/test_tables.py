@@ -94,6 +94,17 @@ def test_few_speakers_are_told_instead_of_an_interval(tmp_path, make_experiment)
     assert rates and all(math.isnan(rate.low) and math.isnan(rate.high) for rate in rates)
 
 
+def test_few_speakers_and_several_seeds_are_told_by_how_many_agree(tmp_path, make_experiment):
+    wrong = {"a1": 4, "a2": 2, "b1": 3, "b2": 3}
+    folders = {
+        name: make_experiment(tmp_path / name, {"fleurs_test": [errors]}, speakers=1)
+        for name, errors in wrong.items()
+    }
+    pair = [f"{folders['a1']},{folders['a2']}", f"{folders['b1']},{folders['b2']}"]
+    expected = "points, lower in 1 of 2 runs; 2 speakers are too few for an interval"
+    assert verdicts(compared(pair, SETS[1:]))[1].endswith(expected)
+
+
 def test_two_sets_of_one_domain_are_named_in_the_header(experiments):
     same = [SetName(s.name, "elsewhere") for s in SETS]
     header = main_table(compared(experiments, same)).header
