@@ -9,7 +9,7 @@ largest process, compared with a quarter of the tree. The clips are hard links t
 different ones.
 
     python benchmarks/prepare.py                   # 20,000 clips; 2.5 GB; minutes
-    python benchmarks/prepare.py --clips 1000 --sample 400 --folder /tmp/prepare
+    python benchmarks/prepare.py --clips 1000 --sample 400 --folder prepared
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Which targets can transport find? A linear projection of frozen frames, against true word times.
 
     cd egs2/covost2_otreg  # after ./run.sh, whose encoder and miniature it reads
-    python -m espnet_otreg.stages.make_mini_lm --output /tmp/lm
-    python ../../benchmarks/transfer_targets.py --experiment exp/asr_init_* --lm /tmp/lm \
+    python -m espnet_otreg.stages.make_mini_lm --output exp/lm
+    python ../../benchmarks/transfer_targets.py --experiment exp/asr_init_* --lm exp/lm \
         --train dump/raw/covost2_train --tests dump/raw/org/covost2_test dump/raw/org/fleurs_test \
         --word_times ../downloads/mini-mini-base_*/word_times.jsonl
 

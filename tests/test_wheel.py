@@ -118,18 +118,24 @@ def test_every_verb_tells_its_options_from_the_wheel_without_any_extra(run, inst
     assert run("-m", "espnet_otreg.cli", "--version") == f"espnet-otreg {__version__}\n"
 
 
-def test_the_wheel_has_every_file_of_the_package_and_nothing_else(installed):
-    command = ["git", "ls-files", "-co", "--exclude-standard", "espnet_otreg"]
+def in_checkout(folder: str) -> list[str]:
+    """List a folder's files but for those that git ignores."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", folder]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
+    return sorted(listed.stdout.split())
+
+
+def test_the_wheel_has_every_file_of_the_package_and_nothing_else(installed):
+    names = in_checkout("espnet_otreg")
     package = installed / "espnet_otreg"
     carried = {
         str(path.relative_to(installed))
         for path in package.rglob("*")
         if path.is_file() and not {package / "egs2", package / "egs3"} & {*path.parents}
     }
-    assert carried == set(listed.stdout.split())
+    assert carried == set(names)
 
 
 def recipe_files(egs2: Path) -> dict[str, tuple[str, bool]]:
@@ -149,26 +155,20 @@ def test_the_recipes_come_out_of_the_wheel_as_they_are_in_the_checkout(run, tmp_
     told = run("-m", "espnet_otreg.cli", "recipes", str(tmp_path))
     assert "cd" in told
     assert recipe_files(tmp_path / "egs2") == recipe_files(ROOT / "egs2")
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "egs3"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    if not listed.returncode:
-        names = listed.stdout.split()
-        assert names == sorted(
-            str(path.relative_to(tmp_path))
-            for path in (tmp_path / "egs3").rglob("*")
-            if path.is_file()
-        )
-        assert all((tmp_path / name).read_bytes() == (ROOT / name).read_bytes() for name in names)
     kept = tmp_path / "egs2/TEMPLATE/db.sh"
     kept.write_text("mine")
     refused = run("-m", "espnet_otreg.cli", "recipes", str(tmp_path), code=1)
     assert re.fullmatch(r"error: .*egs2 is there already.*\n", refused)
     assert kept.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["egs2", "egs3"]
+
+
+def test_the_recipe_of_espnet3_comes_out_file_by_file(run, tmp_path):
+    run("-m", "espnet_otreg.cli", "recipes", str(tmp_path))
+    names = in_checkout("egs3")
+    laid = [path for path in (tmp_path / "egs3").rglob("*") if path.is_file()]
+    assert names == sorted(str(path.relative_to(tmp_path)) for path in laid)
+    assert all((tmp_path / name).read_bytes() == (ROOT / name).read_bytes() for name in names)
 
 
 def test_a_recipe_without_a_checkout_says_so_where_python_lacks_the_package(run, tmp_path):

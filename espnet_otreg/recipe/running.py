@@ -154,7 +154,7 @@ class Local(Running):
 
 
 def cause_in(lines: Sequence[str]) -> str:
-    """Find why a command ended: what it says itself, else the first exception, else its last line.
+    """Find why a command ended: what it says itself, an exception, a kill, else its last line.
 
     A launcher's own exception only says that a worker failed; the first one says why.
     """

@@ -76,7 +76,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Describe the model, and how it is opened."""
     parser.add_argument("model", metavar="MODEL", help="pack, folder of a training, or user/name")
     parser.add_argument(
-        "--model_file", help="checkpoint in the folder of a training (default: its average)"
+        "--model_file", help="checkpoint in the folder of a training (default: its best)"
     )
     parser.add_argument("--encoder", help="folder of the base model that a pack lacks")
     parser.add_argument("--decoder", help="the same of its language model")

@@ -42,11 +42,8 @@ class ListeningRecogniser:
         self.options = {"num_beams": 1, "max_new_tokens": 200}
         for name, value in opened.options.items():
             self.options["num_beams" if name == "beam_size" else name] = value
-        if self.listener.hears_tokens and "ctc_weight" not in self.options:
-            logging.info(
-                "the language model alone writes the answers; --ctc_weight 0.5 --beam_size 4 "
-                "weighs them by what the model's CTC hears"
-            )
+        alone = self.listener.hears_tokens and not self.model.before_answers
+        self._untold = alone and "ctc_weight" not in self.options
         self.space = Space(self.model, sampling_rate=self.rate)
         self._special = set(self.tokenizer.all_special_ids)
 
@@ -60,6 +57,12 @@ class ListeningRecogniser:
     @torch.inference_mode()
     def recognise(self, clips: Sequence[np.ndarray], language: str | None) -> list[Passage]:
         """Write down a batch."""
+        if self._untold:  # once, and not where a given text is aligned
+            self._untold = False
+            logging.info(
+                "the language model alone writes the answers; --ctc_weight 0.5 --beam_size 4 "
+                "weighs them by what the model's CTC hears"
+            )
         languages = [language] * len(clips)
         heard = self._hear(clips)
         answers = list(self.listener.answers(heard, languages, **self.options))

@@ -9,9 +9,10 @@ import soundfile
 import yaml
 
 from espnet_otreg.compat import espnet_version
-from espnet_otreg.decode.slm import SpeechLanguageModel
 from espnet_otreg.decode.speech2text import ListeningSpeech2Text
 from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.models.options import SLMConf
+from espnet_otreg.models.table import TableCTC
 from espnet_otreg.scoring.hypotheses import read_hypotheses
 from espnet_otreg.stages import align, demo, transcribe
 from espnet_otreg.transcribe import Transcript
@@ -124,22 +125,40 @@ def test_an_experiment_opens_from_anywhere_though_it_names_files_by_relative_pat
 
 
 def test_an_experiment_of_a_speech_language_model_opens_its_best_checkpoint(
-    homes, tmp_path, caplog, monkeypatch
+    homes, tmp_path, caplog
 ):
     shutil.copytree(homes["slm"].parents[1], tmp_path / "root")
     experiment = tmp_path / "root/exp" / homes["slm"].name
     (experiment / MODEL).rename(experiment / "valid.loss_ce.best.pth")
     (experiment / "latest.pth").write_bytes(b"the last epoch's")
     caplog.set_level("INFO")
-    recogniser, _ = open_model(Asked(str(experiment)))
+    open_model(Asked(str(experiment)))
     assert f"{experiment}: valid.loss_ce.best.pth" in caplog.text
-    assert "the language model alone writes" not in caplog.text  # there is nothing else
-    monkeypatch.setattr(SpeechLanguageModel, "hears_tokens", True)
-    ListeningRecogniser(ListeningSpeech2Text(recogniser.listener, {}))
-    assert "the language model alone writes the answers; --ctc_weight 0.5" in caplog.text
-    caplog.clear()
-    ListeningRecogniser(ListeningSpeech2Text(recogniser.listener, {"ctc_weight": 0.3}))
-    assert "the language model alone writes" not in caplog.text
+
+
+def test_a_model_with_ctc_whose_language_model_writes_alone_says_so_once(
+    packs, folder, caplog, monkeypatch
+):
+    told = "the language model alone writes the answers; --ctc_weight 0.5"
+    listener = open_model(Asked(str(packs["slm"])))[0].listener
+    clip = read(folder / "a.wav", 16000)
+    caplog.set_level("INFO")
+
+    def logged(options):
+        caplog.clear()
+        recogniser = ListeningRecogniser(ListeningSpeech2Text(listener, options))
+        assert told not in caplog.text  # alignment opens it too
+        for _ in range(2):
+            recogniser.recognise([clip], "en")
+        return caplog.text.count(told)
+
+    assert logged({"max_new_tokens": 5}) == 0  # there is nothing else
+    model = listener.model
+    model.by_table = TableCTC(SLMConf(table_ctc_weight=1.0), model.piece_ids, model.silence)
+    assert logged({"max_new_tokens": 5}) == 1
+    assert logged({"max_new_tokens": 5, "ctc_weight": 0.0}) == 0  # as was asked for
+    monkeypatch.setattr(model, "before_answers", True)
+    assert logged({"max_new_tokens": 5}) == 0  # the table writes
 
 
 def test_an_experiment_of_others_may_ask_for_no_more_than_a_pack(homes, folder, tmp_path):
