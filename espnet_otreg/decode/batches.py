@@ -15,6 +15,8 @@ from torch import Tensor
 from espnet_otreg.compat import ESPnetASRModel
 from espnet_otreg.errors import UserError
 
+FRAMES = ".npy"  # how files of cached frames end
+
 
 def ctc_greedy(model: ESPnetASRModel, speech: Tensor, speech_lengths: Tensor) -> list[list[int]]:
     """Return each utterance's token ids: best per frame, repeats merged, blanks removed.
@@ -45,15 +47,28 @@ def padded_batches(
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
     """Yield utterances, speech (B, samples) padded with zeros, and lengths (B,).
 
-    The longest utterances come first, so that batches pad little.
+    Of `.npy` files, which hold a pretrained frontend's frames, speech is (B, T, D). The longest
+    utterances come first, so that batches pad little.
     """
-    order = sorted(audio, key=lambda utt: -soundfile.info(audio[utt]).frames)
+    order = sorted(audio, key=lambda utt: -_length(audio[utt]))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        clips = [torch.from_numpy(soundfile.read(audio[utt], dtype="float32")[0]) for utt in batch]
+        clips = [torch.from_numpy(_heard(audio[utt])) for utt in batch]
         lengths = torch.tensor([len(clip) for clip in clips])
         speech = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
         yield batch, speech.to(device), lengths.to(device)
+
+
+def _length(path: str) -> int:
+    if path.endswith(FRAMES):
+        return len(np.load(path, mmap_mode="r"))
+    return int(soundfile.info(path).frames)
+
+
+def _heard(path: str) -> np.ndarray:
+    if path.endswith(FRAMES):
+        return np.load(path).astype(np.float32)
+    return soundfile.read(path, dtype="float32")[0]
 
 
 def read_recording(speech: str | Path | np.ndarray | Tensor, rate: int) -> np.ndarray:

@@ -59,9 +59,9 @@ class Speech2Text(asr_inference.Speech2Text):
             model_tag: the pack
             device: cpu or cuda
             cache_dir: where packed files are unpacked and hub models kept
-            encoder: folder or hub name of a speech language model's frozen encoder, where the
+            encoder: folder or hub name of the frozen encoder, a pretrained frontend too, where the
                 pack neither holds it nor knows it by a hub name
-            decoder: the same of its language model
+            decoder: the same of a speech language model's language model
             trust_remote_code: open a pack whose base model brings Python code, and run it; without
                 it nothing in a pack is run
             options: of decoding, in place of those in the pack, such as beam_size

@@ -16,7 +16,7 @@ import yaml
 from espnet_otreg.errors import UserError, one_line
 
 PARTS: dict[str, tuple[str, ...]] = {
-    "frontend": ("default", "sliding_window", "wav2vec_cnn"),
+    "frontend": ("default", "sliding_window", "wav2vec_cnn", "hf_speech"),
     "specaug": ("specaug",),
     "normalize": ("global_mvn", "utterance_mvn"),
     "preencoder": ("sinc", "linear"),
@@ -37,6 +37,7 @@ LM_PARTS: dict[str, tuple[str, ...]] = {
     "model": ("lm", "lm_multitask"),
 }
 BASE_PARTS = {  # part -> its class in YAML -> the option that names the base model
+    "frontend": {"hf_speech": "model"},
     "encoder": {"hf_speech": "model", "espnet_speech": "experiment"},
     "decoder": {"causal_lm": "model"},
 }

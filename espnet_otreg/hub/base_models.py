@@ -22,15 +22,13 @@ from espnet_otreg.pretrained.bases import CHECKPOINT
 
 def find_bases(config: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[BaseModel, ...]:
     """List the base models, with the hashes that the checkpoint was trained on."""
-    if config.get("model") != "slm":
-        return ()
     from espnet_otreg.pretrained.bases import HASHES
 
-    rows = [
-        (part, options[config[part]])
-        for part, options in BASE_PARTS.items()
-        if config.get(part) in options
-    ]
+    rows = list(base_options(config).items())
+    if config.get("model") != "slm":  # of other models a frontend alone
+        rows = [row for row in rows if row[0] == "frontend"]
+    if not rows:
+        return ()
     hashes = weights.get(HASHES)
     if hashes is None or len(hashes) != len(rows):
         raise UserError(
@@ -91,7 +89,7 @@ def point_to(
     Only the one option of a part that names its base model is set, and what lies in the pack is
     looked through.
     """
-    unknown = sorted(set(given) - {base.part for base in bases})
+    unknown = sorted(set(given) - {given_as(base) for base in bases})
     if unknown:
         raise UserError(f"{folder} has no base model as its {unknown[0]}: leave that argument out")
     wanted = base_options(config)
@@ -105,7 +103,7 @@ def point_to(
         conf = config.get(f"{base.part}_conf")
         if not isinstance(conf, dict):
             raise UserError(f"{folder}: {base.part}_conf of config.yaml must be a mapping")
-        conf[base.option] = _find(base, conf, folder, given.get(base.part), trusted)
+        conf[base.option] = _find(base, conf, folder, given.get(given_as(base)), trusted)
 
 
 def base_options(config: Mapping[str, Any]) -> dict[str, str]:
@@ -133,13 +131,13 @@ def _find(
         raise UserError(
             f"the model was trained on a {base.part} of its own, {base.name} (SHA-256 "
             f"{base.sha256[:12]}…), which is not in the pack: give its folder, "
-            f'from_pretrained(..., {base.part}="folder"){how_to_get(base)}, or pack with '
+            f'from_pretrained(..., {given_as(base)}="folder"){how_to_get(base)}, or pack with '
             "--include_base"
         )
     elif not is_hub_name(base.name):
         raise UserError(
             f"{folder} names its {base.part} {base.name}, which is no hub name, or a folder here "
-            f'has it: say which one by from_pretrained(..., {base.part}="folder or name")'
+            f'has it: say which one by from_pretrained(..., {given_as(base)}="folder or name")'
         )
     else:
         name = base.name
@@ -149,6 +147,11 @@ def _find(
     elif packed:
         check_pretrained(Path(name), trusted)
     return name
+
+
+def given_as(base: BaseModel) -> str:
+    """Name the argument that says where a base model is: a pretrained frontend is an encoder."""
+    return "encoder" if base.part == "frontend" else base.part
 
 
 def how_to_get(base: BaseModel) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from espnet_otreg.files import nan_to_null
-from espnet_otreg.hub.base_models import how_to_get
+from espnet_otreg.hub.base_models import given_as, how_to_get
 from espnet_otreg.hub.card_results import CardResults, model_index, results_section
 from espnet_otreg.hub.contents import Contents
 from espnet_otreg.hub.facts import Facts
@@ -103,7 +103,9 @@ def _first(code: str) -> str:
 def _loading(contents: Contents, card: Card) -> str:
     facts = contents.facts
     needed = [base for base in facts.bases if base.folder is None]
-    given = "".join(f', {base.part}="{base.part}_folder"' for base in needed if base.local)
+    given = "".join(
+        f', {given_as(base)}="{given_as(base)}_folder"' for base in needed if base.local
+    )
     if card.stock:  # which does not read the decoding options of the pack
         given = "".join(f", {name}={value!r}" for name, value in contents.decoding.items())
     asked = ', language="' + card.data.languages[0] + '"' if _prompted(facts, card) else ""
@@ -169,7 +171,8 @@ def _training(contents: Contents, card: Card) -> str:
     for base in contents.facts.bases:
         where = "in the pack" if base.folder else "not in the pack"
         rows.append(f"- frozen {base.part}: `{base.name}`, {where}, SHA-256 `{base.sha256}`")
-    parts = ("encoder", "postencoder", "decoder", "model")
+    told = ("encoder", "postencoder", "decoder", "model")
+    parts = dict.fromkeys([*(b.part for b in contents.facts.bases if b.part not in told), *told])
     shown = {
         key: config[key]
         for part in parts

@@ -17,6 +17,7 @@ STOCK_NAME = {"otreg": "espnet", "ot_transfer": "espnet"}  # -> the stock model 
 OWN_OPTIONS = ("ot_conf", "transfer_conf", "alignment_conf")  # of model_conf
 OWN = {  # the names that `espnet_otreg.tasks.asr` registers; importing it takes seconds
     "model": ("otreg", "ot_transfer", "slm"),
+    "frontend": ("hf_speech",),
     "encoder": ("hf_speech", "espnet_speech"),
     "postencoder": ("transfer_adapter", "stack_adapter", "conv_adapter"),
     "decoder": ("causal_lm",),

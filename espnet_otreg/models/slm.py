@@ -43,6 +43,9 @@ PARTS = (  # that ESPnet builds and hands in
 )
 
 
+BASES = ("frontend", "encoder", "decoder")  # that may come from elsewhere
+
+
 class Speech(NamedTuple):
     """Speech as the language model reads it."""
 
@@ -99,7 +102,7 @@ class SLMModel(ESPnetASRModel):
         if self.before_answers:
             logging.info("objective: table: losses compare within this phase alone")
         self._count = EpochCount(self)
-        self._bases = BaseWeights(self, {"encoder": parts["encoder"], "decoder": decoder})
+        self._bases = BaseWeights(self, {part: parts[part] for part in BASES})
         logging.info(audit(self))
 
     def train(self, mode: bool = True) -> "SLMModel":

@@ -93,6 +93,8 @@ model_conf:
         main_weight: 0.3
     alignment_conf:
         kind: unbalanced
+frontend: hf_speech             # or ESPnet's: default, for one
+frontend_conf: {model: openai/whisper-base}
 postencoder: transfer_adapter
 postencoder_conf:
     text_size: 768
@@ -101,6 +103,7 @@ postencoder_conf:
             Section("`model_conf.transfer_conf`", TransferConf),
             Section("`model_conf.alignment_conf`", AlignmentConf),
             Section("`postencoder_conf` of `postencoder: transfer_adapter`", TransferAdapterConf),
+            Section("`frontend_conf` of `frontend: hf_speech`", HFSpeechConf),
         ),
     ),
     Chapter(

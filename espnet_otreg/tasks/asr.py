@@ -17,10 +17,11 @@ from espnet_otreg.models.otreg import OTRegASRModel
 from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.models.teacher import FEATURES
 from espnet_otreg.models.transfer import OTTransferASRModel
-from espnet_otreg.pretrained.bases import freeze
+from espnet_otreg.pretrained.bases import HASHES, BaseWeights, freeze
 from espnet_otreg.pretrained.causal_lm import CausalLM, embedding_size
 from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
+from espnet_otreg.pretrained.hf_frontend import HFSpeechFrontend
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
 from espnet_otreg.pretrained.lm_features import check_features
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
@@ -43,6 +44,7 @@ PARTS: dict[str, dict[str, type]] = {  # registry of espnet2.tasks.asr -> name i
         "ot_transfer": OTTransferASRModel,
         "slm": SLMModel,
     },
+    "frontend_choices": {"hf_speech": HFSpeechFrontend},
     "encoder_choices": {"hf_speech": HFSpeechEncoder, "espnet_speech": ESPnetSpeechEncoder},
     "postencoder_choices": {
         "transfer_adapter": TransferAdapter,
@@ -92,6 +94,8 @@ class ASRTask(asr_task.ASRTask):
                 args.postencoder_conf = {**args.postencoder_conf, "output_size": size}
         model = super().build_model(args)
         read_any_names(model.encoder)  # of init_param, and of a training that goes on
+        if hasattr(model.frontend, "base") and not hasattr(model, HASHES):
+            BaseWeights(model, {"frontend": model.frontend})  # its hooks hold it
         freeze(model, getattr(args, "freeze_param", None) or [], "--freeze_param")
         if isinstance(model, OTTransferASRModel):
             for path, name, _ in getattr(args, "train_data_path_and_name_and_type", None) or ():
@@ -125,8 +129,7 @@ class ASRTask(asr_task.ASRTask):
         with told_by_spawned(args):
             if args.model == "ot_transfer":
                 check_text_features(args)
-            if args.model == "slm":
-                check_cached_frames(args)
+            check_cached_frames(args)
             for row in getattr(args, "init_param", None) or ():  # path:source:target:left out
                 read_checkpoint(Path(row.split(":", 1)[0]))  # ESPnet runs what is pickled there
             if args.model == "slm":
@@ -146,7 +149,9 @@ def check_cached_frames(args: argparse.Namespace) -> None:
     speech = [path for path, kind, _ in data if kind == "speech"]
     cached = [path for path in speech if (Path(path).parent / FEATURES_JSON).is_file()]
     if cached:
-        source = source_of(args.encoder, args.encoder_conf)  # hashes the weights: once for all
+        part = "frontend" if args.frontend == "hf_speech" else "encoder"
+        kind, conf = getattr(args, part), getattr(args, f"{part}_conf")
+        source = source_of(kind, conf)  # hashes the weights: once for all
         for path in cached:
             check_speech_features(path, *source)
 

@@ -33,6 +33,7 @@ from tests.support.tiny_packs import (
     save_recogniser,
     save_taught,
 )
+from tests.support.tiny_speech import save_encoder
 
 BEAM = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.3}
 
@@ -145,6 +146,28 @@ def test_greedy_ctc_of_a_taught_model_gives_sentences_without_the_teacher(tmp_pa
     assert run_card(pack) == expected
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, opened.asr_model.state_dict()[name]), name
+
+
+def test_a_pretrained_frontend_is_no_part_of_a_pack_and_told_from_others(tmp_path, away):
+    lm = save_bert(tmp_path / "home" / "lm", train_tokenizer(list(SENTENCES), 90), width=8)
+    whisper = save_encoder(away / "whisper", "whisper")
+    frontend = {"frontend": "hf_speech", "frontend_conf": {"model": str(whisper)}}
+    folder = save_taught(tmp_path / "home", lm, **frontend)
+    before = Speech2Text.from_pretrained(
+        make_pack(folder, away / "own.zip", "--mini", "true", "--lm", str(lm), "--include_base")
+    )
+    expected = before("speech.wav")
+    assert expected[0][0]
+    pack = make_pack(folder, away / "packed.zip", "--mini", "true", "--lm", str(lm))
+    shutil.rmtree(tmp_path / "home")
+    assert Speech2Text.from_pretrained(pack, encoder=whisper)("speech.wav") == expected
+    with pytest.raises(
+        UserError, match=r"frontend of its own, whisper .*not in the pack.*encoder=\"folder\""
+    ):
+        Speech2Text.from_pretrained(pack)
+    other = save_encoder(away / "other", "whisper", encoder_ffn_dim=20)
+    with pytest.raises(UserError, match="trained on another frontend"):
+        Speech2Text.from_pretrained(pack, encoder=other)
 
 
 @pytest.fixture

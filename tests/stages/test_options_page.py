@@ -53,11 +53,12 @@ def test_every_key_of_a_class_is_on_the_page(conf):
     assert rows(conf) == {each.name for each in declared(conf)}
 
 
-@pytest.mark.parametrize("name", [name for parts in PARTS.values() for name in parts])
-def test_every_part_that_espnet_is_given_is_on_the_page_with_its_own_options(name):
+@pytest.mark.parametrize("kind, name", [(kind, name) for kind in PARTS for name in PARTS[kind]])
+def test_every_part_that_espnet_is_given_is_on_the_page_with_its_own_options(kind, name):
     page = PAGE.read_text(encoding="utf-8")
-    assert re.search(rf"^##.*: {name}`$", page, re.MULTILINE)
-    (part,) = (parts[name] for parts in PARTS.values() if name in parts)
+    option = kind.removesuffix("_choices")
+    assert re.search(rf"^##.*{option}: {name}`$", page, re.MULTILINE)
+    part = PARTS[kind][name]
     own = [
         parameter.name
         for parameter in inspect.signature(part).parameters.values()

@@ -55,7 +55,7 @@ def spread(checkpoint: Path) -> None:
     torch.save(state, checkpoint)
 
 
-def save_taught(root: Path, lm: Path) -> Path:
+def save_taught(root: Path, lm: Path, **changes: Any) -> Path:
     """Save a CTC model whose tokens are a masked language model's pieces."""
     tokenizer = LMTokenizer(lm)
     pieces = sorted({piece for text in SENTENCES for piece in tokenizer.split(text)})
@@ -69,6 +69,7 @@ def save_taught(root: Path, lm: Path) -> Path:
         model_conf={"ctc_weight": 1.0, "transfer_conf": {"main_weight": 0.3, "layers": [1]}},
         postencoder="transfer_adapter",
         postencoder_conf={"text_size": 8},
+        **changes,
     )
 
 
