@@ -21,6 +21,8 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 class Whisper:
     """A whole Whisper, encoder and decoder, by folder or hub name."""
 
+    implementation: str | None = None  # of attention; None: transformers' own choice
+
     def __init__(self, model: str, device: str = "cpu") -> None:
         folder = find(model, trusted=False)
         transformers = import_transformers("a Whisper's own decoding", "slm")
@@ -28,7 +30,10 @@ class Whisper:
         self.extractor = open_extractor(folder, trusted=False)
         self.tokenizer = _tokenizer(transformers, folder)
         network: Any = load(
-            transformers.WhisperForConditionalGeneration, folder, "a Whisper with its decoder"
+            transformers.WhisperForConditionalGeneration,
+            folder,
+            "a Whisper with its decoder",
+            attn_implementation=self.implementation,
         )
         self.network = network.to(device).eval()
         self.longest = self.extractor.n_samples / RATE

@@ -95,19 +95,26 @@ def read_word_times(
 
 def _read_clips(path: Path) -> Iterator[_Clip]:
     if not path.is_file():
-        raise UserError(f"{path} does not exist; only the mini corpora come with word times")
+        raise UserError(
+            f"{path} does not exist; the mini corpora come with word times, and "
+            "stages.word_times makes them of others"
+        )
     with open(path, "rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 record = json.loads(line)
                 words = tuple(_word(*entry) for entry in record["words"])
-                name = f"{record['lang']}-{record['split']}-{record['clip']}"
+                if "utt" in record:  # of stages.word_times
+                    corpus, _, name = record["utt"].partition("-")
+                else:
+                    corpus = record["corpus"]
+                    name = f"{record['lang']}-{record['split']}-{record['clip']}"
                 duration = record["samples"] / record["rate"]
-                clip = _Clip(record["corpus"], "_".join(name.split()), duration, words)
+                clip = _Clip(corpus, "_".join(name.split()), duration, words)
             except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
                 raise UserError(
                     f"{path}:{number} does not tell the word times of a clip ({error!r}); "
-                    "make the mini corpora again"
+                    "make the mini corpora, or the file, again"
                 ) from error
             yield clip
 
