@@ -23,8 +23,7 @@ done
 # Stage 1: data directories; 2 and 3: audio as the model hears it, at other speeds too
 for set in ${all_sets}; do
     corpus=${set%_*}
-    root=root_${corpus} languages=langs_${corpus}
-    translated=()  # CoVoST-2 alone
+    root=root_${corpus} languages=langs_${corpus} translated=()
     [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
         translated=(--target "${answer#text.}" --translations "${translations}")
     step 1 "data:${set}" "data/%/${set}" prepare_data --corpus "${corpus}" --root "${!root}" \
@@ -79,18 +78,20 @@ case "${token_type}" in
         done ;;
     slm)
         step 5 tokens "data/token_list/%/slm" slm_tokens --lm "${lm}" --answer "${answer}" \
-            --data $(each "${data_of}" ${training_sets}) --output @out
-        [ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
-            data=${data_of//\*/${set}}
-            [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
-            job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
-                "${encoder_words[@]}" --data "${data}" --output @out
-        done ;;
+            --data $(each "${data_of}" ${training_sets}) --output @out ;;
     *)
         step 5 tokens "data/token_list/%/${token_type}_${bpemode}${nbpe}" token_list \
             --text $(each "${data_of}/text" ${train_sets}) --output @out \
             --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}" ;;
 esac
+[ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
+    data=${data_of//\*/${set}}
+    [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
+    job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
+        "${encoder_words[@]}" --data "${data}" --output @out
+done
+[ -z "${timed_by}" ] || job 5 times "${dumpdir}/word_times/%.jsonl" word_times \
+    --model "^${timed_by}" --data "${tested[@]}" --output @out + --ngpu %ngpu
 say 6 "stages 6 to 9: nothing to do, decoding uses no language model of its own"
 
 # Stage 10: shapes, from counts that are known; a pass over the audio for global_mvn alone
@@ -121,8 +122,7 @@ for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
         --config "^${init_config}" "${phase[@]}" "${reads_init[@]}" ${start_words[i]} ${asr_args} \
         "${warm[@]}" + --processes "${cores}"
 done
-systems=()  # of each system its folders, joined by commas
-trained=("${starts[@]}")
+systems=() trained=("${starts[@]}")  # of each system its folders, joined by commas
 for config in ${asr_config}; do
     stem=$(basename "${config}" .yaml)
     reads=("${reads_train[@]}")
@@ -213,10 +213,10 @@ fi
     step 13 compression "${results}/compression.json" compression --systems "${systems[@]}" \
         "${shown_sets[@]}" --decode_tag @@decode:init --fs "${fs}" --output @up/COMPRESSION.md \
         --json @out '<' "${scored[@]}"
-[ -z "${asr_config}" ] || [ -z "${frame_seconds}" ] || [ "${token_type} ${mini}" != "lm true" ] ||
+[ -z "${asr_config}" ] || [ -z "${frame_seconds}" ] || [ -z "${word_times}" ] || [ "${token_type}" != lm ] ||
     step 13 alignment "${results}/alignment.json" alignment --systems "${systems[@]}" \
         "${shown_sets[@]}" --model_file "${inference_asr_model}" --lm "${lm}" \
-        --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu
+        "${frames[@]}" --hop "${frame_seconds}" --output @up/ALIGNMENT.md --json @out + --ngpu %ngpu
 if [ -n "${asr_config}" ] && [ "${report} ${answer}" = "true text" ]; then
     gap=()
     if [ "${token_type}" != lm ]; then  # a masked language model's alignments have their own table

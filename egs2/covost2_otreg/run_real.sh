@@ -9,6 +9,7 @@ set -euo pipefail
 . ./path.sh
 . ./db.sh
 . ./step.sh
+. ./real.sh
 
 facts=(
     --token_type slm
@@ -26,18 +27,6 @@ facts=(
     --results exp/real
 )
 value() { python3 -m espnet_otreg.recipe.options value "$1" "${facts[@]}" given: "${given[@]}"; }
-part() {  # a folder or hub name stays; another name is a package's
-    if [ -d "$1" ] || [[ $1 == */* ]]; then
-        echo "$1"
-    elif [ "${plan}" = false ]; then
-        python3 -m espnet_otreg.stages.fetch "$1"
-    elif [ -d "${DOWNLOADS}/$1" ]; then
-        echo "${DOWNLOADS}/$1"
-    else
-        echo "error: --plan: $1 is not in ${DOWNLOADS}; get it by espnet-otreg fetch $1 --downloads ${DOWNLOADS}" >&2
-        return 1
-    fi
-}
 given=("$@")
 langs=$(value langs)
 plan=$(value plan)
@@ -59,23 +48,7 @@ if [[ " $* " != *" --help "* ]]; then
     encoder=$(part "$(value speech_encoder)")
     lm=$(part "${lm}")
     given+=(--speech_encoder "${encoder}" --language_model "${lm}")
-    if [ -z "${PROMPTS}" ] && [[ " $(value train_corpora) $(value test_corpora) " == *" prompts "* ]]; then
-        export PROMPTS=${DOWNLOADS}/prompts
-        mkdir -p "${PROMPTS}"
-        for lang in ${langs}; do  # links alone: what else was fetched is no part of the corpus
-            folder=$(part "asterisk-${lang}")
-            ln -sfn "${folder}" "${PROMPTS}/asterisk-${lang}"
-        done
-    fi
-    if [ -z "${NATURAL}" ]; then
-        export NATURAL=${DOWNLOADS}/natural-${langs// /-}
-        [ "${plan}" = false ] || [ -d "${NATURAL}" ] || { echo "error: --plan: ${NATURAL} is not made yet" >&2; exit 1; }
-        texts=(fillets-text fortunes $(each 'asterisk-*' ${langs}))
-        [[ ${langs} != *es* ]] || texts+=(fortunes-es)
-        [ "${plan}" != false ] || python3 -m espnet_otreg.stages.fetch "${texts[@]}" > /dev/null
-        [ "${plan}" != false ] || python3 -m espnet_otreg.stages.make_natural --texts "${DOWNLOADS}" --output "${NATURAL}" \
-            --languages "${langs}"
-    fi
+    real_speech "${langs}" $(value train_corpora) $(value test_corpora)
 fi
 
 exec ./otreg.sh "${facts[@]}" given: "${given[@]}"

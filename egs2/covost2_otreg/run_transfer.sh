@@ -3,7 +3,12 @@
 # how well each alignment finds the words. On mini corpora whose clips hold more and more that is no
 # speech: pauses, noise, music. AISHELL=/data/aishell ./run_transfer.sh is on AISHELL-1, near the
 # published setting: docs/TRANSFER.md says what differs.
+#   --speech_encoder whisper-base --language_model e5-small    real models, and the speech of run_real.sh
 set -euo pipefail
+. ./path.sh
+. ./db.sh
+. ./step.sh
+. ./real.sh
 
 real=(
     --langs zh
@@ -28,11 +33,38 @@ mini=(
     --names "CTC;balanced;unbalanced;unbalanced, guided by CTC"
     --seeds "1 2 3"
 )
+facts=(
+    --token_type lm
+    --inference_method ctc_greedy
+    --inference_asr_model train.total_count.ave.pth
+    --metric cer
+    --results exp/transfer
+)
+given=("$@")
+value() { python3 -m espnet_otreg.recipe.options value "$1" "${facts[@]}" given: "${given[@]}"; }
+if [[ " $* " == *" --speech_encoder"* && " $* " != *" --help "* ]]; then
+    conf=conf/transfer/whisper_base_e5_small
+    real=(
+        --langs en
+        --train_corpora natural
+        --test_corpora "natural prompts"
+        --cache_frames true
+        --frames_per_second 16
+        --frame_seconds 0.06
+        --allow_missing true  # three hours of speech do not have every piece
+        --normaliser whisper_english
+        --init_config "${conf}/init.yaml"
+        --asr_config "$(echo ${conf}/{ctc,balanced,unbalanced,whitened,guided}.yaml)"
+        --names "CTC;balanced;unbalanced;unbalanced, whitened, with a prior;unbalanced, guided by CTC"
+        --seeds "1 2 3"
+        --results exp/real_transfer
+    )
+    facts+=("${real[@]}") plan=$(value plan)
+    encoder=$(part "$(value speech_encoder)")
+    lm=$(part "$(value language_model)")
+    given+=(--speech_encoder "${encoder}" --language_model "${lm}")
+    [ -n "$(value timed_by)" ] || given+=(--timed_by "${encoder}")
+    real_speech "$(value langs)" $(value train_corpora) $(value test_corpora)
+fi
 
-exec ./otreg.sh \
-    --token_type lm \
-    --inference_method ctc_greedy \
-    --inference_asr_model train.total_count.ave.pth \
-    --metric cer \
-    --results exp/transfer \
-    real: "${real[@]}" mini: "${mini[@]}" given: "$@"
+exec ./otreg.sh "${facts[@]}" real: "${real[@]}" mini: "${mini[@]}" given: "${given[@]}"

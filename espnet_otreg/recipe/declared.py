@@ -9,13 +9,15 @@ from espnet_otreg.recipe.declared_data import AUTO, DATA, Option, flag
 NORMALISERS = ("basic", "whisper_english", "whisper_basic", "open_asr", "none")
 
 MODELS: dict[str, tuple[Option, ...]] = {
-    "Speech language model (token_type slm)": (
-        Option("speech_encoder", "", "folder or hub name of the frozen encoder [the config's]"),
+    "Pretrained speech encoder (encoder or frontend hf_speech, encoder espnet_speech)": (
+        Option("speech_encoder", "", "folder or hub name; a speech language model needs one"),
         flag(
             "cache_frames",
             "false",
             "compute the frozen encoder's frames once; they are read instead of audio",
         ),
+    ),
+    "Speech language model (token_type slm)": (
         Option("answer", "text", "what the model answers: text, or text.en for English", "word"),
         Option(
             "translations",
@@ -103,8 +105,13 @@ MODELS: dict[str, tuple[Option, ...]] = {
         Option(
             "frame_seconds",
             "",
-            "of the encoder; with token_type lm and mini corpora, measures alignments too",
+            "of the encoder; with token_type lm and word times, measures alignments too",
             "number",
+        ),
+        Option(
+            "timed_by",
+            "",
+            "folder or hub name of a Whisper that tells word times; mini corpora know theirs",
         ),
         Option("readme", "", "a README whose table between the results markers is replaced"),
         flag(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared_data import AUTO, CORPORA, NO_MINI, WHOLE
-from espnet_otreg.recipe.encoders import encoder_option, frames_words
+from espnet_otreg.recipe.encoders import frames_words, model_words
 from espnet_otreg.recipe.machine import cores, gpus
 
 JOBS_CORES = "%cores"  # as many as a queued job finds
@@ -114,9 +114,10 @@ def _tested(values: Values) -> dict[str, str]:
 def _roots(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
     """Say where each corpus lies: in db.sh, or in what stage 0 makes."""
     asked = _once(" ".join(values[f"{use}_corpora"] for use in ("init", "train", "test")).split())
+    times = "--word_times @times" if values["timed_by"] else ""
     if values["mini"] == "false":
         roots = {f"root_{name}": f"^^{environment[CORPORA[name]]}" for name in asked}
-        return {**roots, "mini_kinds": "", "word_times": "", "kind_of_data": ""}
+        return {**roots, "mini_kinds": "", "word_times": times, "kind_of_data": ""}
     roots, kinds = {}, []
     for name in asked:
         if name in NO_MINI:
@@ -209,15 +210,16 @@ def _training(values: Values) -> Derived:
         for names in (("init", "init_valid"), ("train", "valid"))
     )
     words = tokens["token_options"].split()
+    pretrained = Path(values["init_config"]), values["speech_encoder"]
+    if values["speech_encoder"]:
+        words += model_words(*pretrained)
     if slm:
-        config, encoder = Path(values["init_config"]), values["speech_encoder"]
-        words += ["--encoder_conf", f"{encoder_option(config)}=^{encoder}"]
         words += ["--decoder_conf", f"model={tokens['lm']}"]
     return {
         # an encoder that comes trained knows how it wants its input
-        "feats_normalize": "none" if slm else values["feats_normalize"],
+        "feats_normalize": "none" if values["speech_encoder"] else values["feats_normalize"],
         "model_words": words,
-        "encoder_words": frames_words(config, encoder) if slm else [],
+        "encoder_words": frames_words(*pretrained) if values["speech_encoder"] else [],
         "reads_init": _reads(init, sources),
         "reads_train": _reads(train, sources),
         "reads_taught": _reads(train, [*sources, "@features:*/feats.scp,text_features,npy"]),

@@ -1,25 +1,38 @@
-"""The encoder that a speech language model's YAML names, in words for the steps that use it."""
+"""The pretrained encoder that a YAML names, in words for the steps that use it."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.yaml_files import read_yaml
 
-OWN = "espnet_speech"  # an encoder of an experiment of ESPnet's
+OPTIONS = {"hf_speech": "model", "espnet_speech": "experiment"}  # that say where it comes from
 
 
-def encoder_option(config: Path) -> str:
-    """Name the option of `encoder_conf` that says where the encoder comes from."""
-    return "experiment" if read_yaml(config).get("encoder") == OWN else "model"
+def model_words(config: Path, encoder: str) -> list[str]:
+    """Say in ESPnet's words where the encoder comes from."""
+    part, kind, _ = _part(config)
+    return [f"--{part}_conf", f"{OPTIONS[kind]}=^{encoder}"]
 
 
 def frames_words(config: Path, encoder: str) -> list[str]:
     """Say whose frames are cached: of the YAML nothing else, so that they outlive its changes."""
-    options = read_yaml(config)
-    if options.get("encoder") is None:
-        raise UserError(f"{config} has no encoder: name the YAML that the model is trained with")
-    conf = dict(options.get("encoder_conf") or {})
-    conf.pop(encoder_option(config), None)
-    words = ["--type", str(options.get("encoder")), "--conf", json.dumps(conf, sort_keys=True)]
+    _, kind, conf = _part(config)
+    conf.pop(OPTIONS[kind], None)
+    words = ["--type", kind, "--conf", json.dumps(conf, sort_keys=True)]
     return [*words, "--encoder", f"^{encoder}"]
+
+
+def _part(config: Path) -> tuple[str, str, dict[str, Any]]:
+    """Return `encoder` or `frontend`, which of ours it is, and a copy of its options."""
+    options = read_yaml(config)
+    for part in ("encoder", "frontend"):
+        kind = options.get(part)
+        if kind in OPTIONS and (part, kind) != ("frontend", "espnet_speech"):
+            return part, kind, dict(options.get(f"{part}_conf") or {})
+    raise UserError(
+        f"{config}: --speech_encoder stands for encoder: {' or encoder: '.join(OPTIONS)} or "
+        f"frontend: hf_speech, and this has encoder: {options.get('encoder')}, frontend: "
+        f"{options.get('frontend')}"
+    )

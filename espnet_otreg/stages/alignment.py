@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import nan_to_null, read_table, write_json, write_lines
+from espnet_otreg.pretrained.feature_cache import features_of
 from espnet_otreg.stages.command import command_line, run
 
 PROGRAM = "python -m espnet_otreg.stages.alignment"
@@ -36,6 +37,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lm", required=True, help="masked language model: its pieces are tokens")
     parser.add_argument("--sets", nargs="+", required=True, help="data directories (dump/raw/...)")
     parser.add_argument("--word_times", type=Path, help="word_times.jsonl of the mini corpora")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        nargs="+",
+        help="frames of a pretrained frontend, to be read instead of recordings, as decode_sets "
+        "takes them",
+    )
     parser.add_argument("--hop", type=float, required=True, help="seconds per encoder frame")
     parser.add_argument(
         "--longest_gap",
@@ -64,7 +72,9 @@ def _measure_all(args: argparse.Namespace, command: str) -> None:
     from espnet_otreg.scoring.tables import Table, markdown, plain
 
     teacher = LanguageModel(args.lm, _device(args))
-    tests = [_read_set(folder, args.word_times) for folder in map(Path, args.sets)]
+    sets = [Path(folder) for folder in args.sets]
+    cached = features_of(args.features, sets)
+    tests = [_read_set(*each, args.word_times) for each in zip(sets, cached, strict=True)]
     results: dict[tuple[str, str, str], list[Any]] = {}
     left_out: dict[str, dict[str, str]] = {}  # experiment -> utterance -> why
     for system in parse_systems(args.systems, args.names):
@@ -102,22 +112,23 @@ class SpokenSet(NamedTuple):
     """A data directory, with the true words of every utterance where they are known."""
 
     name: str
-    audio: dict[str, str]
+    audio: dict[str, str]  # recordings, or files of a frontend's frames
     texts: dict[str, str]
     words: dict[str, Any] | None  # utterance -> words with their times
 
 
-def _read_set(folder: Path, word_times: Path | None) -> SpokenSet:
+def _read_set(folder: Path, cached: Path | None, word_times: Path | None) -> SpokenSet:
     import soundfile
 
     from espnet_otreg.measure.truth import read_word_times
 
     audio, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    heard = read_table(cached / "feats.scp") if cached else audio
     if word_times is None:
-        return SpokenSet(folder.name, audio, texts, None)
+        return SpokenSet(folder.name, heard, texts, None)
     clips = {utt: soundfile.info(path) for utt, path in audio.items()}
     seconds = {utt: clip.frames / clip.samplerate for utt, clip in clips.items()}
-    return SpokenSet(folder.name, audio, texts, read_word_times(word_times, seconds))
+    return SpokenSet(folder.name, heard, texts, read_word_times(word_times, seconds))
 
 
 def _measure(

@@ -313,3 +313,30 @@ def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
     assert {"decode:warm", "score:warm:natural_test"} <= graph.steps.keys()
     assert "the phase before, read by the table" in graph.steps["results"].words
     assert not (tmp_path / "nothing is fetched").exists()
+
+
+def test_the_transfer_recipe_takes_a_pretrained_encoders_frames(finished, tmp_path):
+    recipe = copy.copy(finished)
+    recipe.script = "./run_transfer.sh"
+    for name in ("natural", "prompts", "whisper", "lm"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    given = {"NATURAL": str(tmp_path / "natural"), "PROMPTS": str(tmp_path / "prompts")}
+    words = [
+        "--language_model",
+        str(tmp_path / "lm"),
+        "--speech_encoder",
+        str(tmp_path / "whisper"),
+    ]
+    graph = recipe.graph(*words, **given)
+    assert {"frames:natural_train", "frames:prompts_all3", "times"} <= graph.steps.keys()
+    for name in ("train:init", "train:guided:seed3"):
+        told = graph.steps[name].words
+        assert told[told.index("--frontend_conf") + 1].startswith("model=")
+        assert told[told.index("--normalize") + 1] == "none"
+        assert any("feats.scp,speech,npy" in word for word in told)
+    assert "frames:natural_test" in graph.steps["decode:whitened:seed2"].needs
+    assert "times" in graph.steps["alignment"].needs
+    as_sound = recipe.graph(*words, "--cache_frames", "false", **given)
+    assert not any(name.startswith("frames:") for name in as_sound.steps)
+    assert any("wav.scp,speech,sound" in word for word in as_sound.steps["train:init"].words)

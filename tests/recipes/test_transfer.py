@@ -12,6 +12,7 @@ import yaml
 from espnet_otreg.files import read_table, write_lines
 from espnet_otreg.tasks.asr import ASRTask
 from tests.support import recipe as recipe_tools
+from tests.support.tiny_speech import save_encoder
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
@@ -36,8 +37,10 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name)
-def test_the_config_builds_its_model(path):
+def test_the_config_builds_its_model(path, tmp_path):
     args = ASRTask.get_parser().parse_args(["--config", str(path), "--output_dir", "unused"])
+    if args.frontend == "hf_speech":
+        args.frontend_conf["model"] = str(save_encoder(tmp_path, "whisper"))
     args.token_list = ["<blank>", "<unk>", "a", "b", "<sos/eos>"]
     model = ASRTask.build_model(args)
     assert args.model == ("ot_transfer" if path in TAUGHT else "espnet")
@@ -55,7 +58,7 @@ def test_all_systems_differ_from_the_baseline_by_the_model_alone(path):
     assert ours == baseline
 
 
-@pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [CONF / "aishell", CONF / "mini"], ids=lambda f: f.name)
 def test_the_hybrid_control_differs_from_the_baseline_by_its_decoder_alone(folder):
     hybrid, baseline = load(folder / "ctc_attention.yaml"), load(folder / "ctc.yaml")
     assert hybrid.pop("decoder") == "transformer" and hybrid.pop("decoder_conf")
@@ -67,8 +70,8 @@ def test_the_hybrid_control_differs_from_the_baseline_by_its_decoder_alone(folde
 @pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)
 def test_both_phases_train_the_same_encoder(folder):
     first, second = load(folder / "init.yaml"), load(folder / "ctc.yaml")
-    network = ("frontend_conf", "encoder", "encoder_conf")
-    assert {key: first[key] for key in network} == {key: second[key] for key in network}
+    network = ("frontend", "frontend_conf", "encoder", "encoder_conf")
+    assert {key: first.get(key) for key in network} == {key: second.get(key) for key in network}
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,13 @@ def test_frames_need_no_more_of_a_configuration_than_its_encoder(config, whisper
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(changed))
     words = encoders.frames_words(config, str(whisper))
     assert words == encoders.frames_words(tmp_path / "other.yaml", str(whisper))
-    assert words[-1] == f"^{whisper}" and encoders.encoder_option(config) == "model"
+    assert words[-1] == f"^{whisper}"
+    assert encoders.model_words(config, "x") == ["--encoder_conf", "model=^x"]
+    as_frontend = yaml.safe_load(config.read_text()) | {"encoder": "conformer"}
+    as_frontend |= {"frontend": "hf_speech", "frontend_conf": as_frontend.pop("encoder_conf")}
+    (tmp_path / "frontend.yaml").write_text(yaml.safe_dump(as_frontend))
+    assert encoders.frames_words(tmp_path / "frontend.yaml", str(whisper)) == words
+    assert encoders.model_words(tmp_path / "frontend.yaml", "x") == ["--frontend_conf", "model=^x"]
     options = ["--data", str(data), "--output", str(tmp_path / "again"), "--device", "cpu"]
     speech_features.main([*words[:-1], str(whisper), *options])
     for utt, path in read_table(tmp_path / "again/feats.scp").items():
@@ -109,7 +115,7 @@ def test_frames_need_no_more_of_a_configuration_than_its_encoder(config, whisper
     with pytest.raises(SystemExit, match=r"a mapping as JSON, got \[1\]"):
         speech_features.main(["--type", "hf_speech", "--conf", "[1]", *options])
     (tmp_path / "none.yaml").write_text("decoder: rnn")
-    with pytest.raises(UserError, match=r"none\.yaml has no encoder"):
+    with pytest.raises(UserError, match=r"none\.yaml: --speech_encoder .* has encoder: None"):
         encoders.frames_words(tmp_path / "none.yaml", "x")
     layer = configure(tmp_path, "hf_speech", model=str(whisper), layer=1)
     assert encoders.frames_words(layer, str(whisper)) != words
