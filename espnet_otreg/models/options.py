@@ -53,6 +53,11 @@ class OTConf:
     unique_threshold: float = option(
         0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
     )
+    contrast_weight: float = option(
+        0.0, "of the contrast, which tells each frame from all rows of the table as the plan says; "
+        "0: none", low=0,
+    )  # fmt: skip
+    contrast_scale: float = option(20.0, "of its cosines", low=0, above=True)
     start_epoch: int = option(1, "first epoch in which the term enters the loss", low=1)
     end_epoch: int | None = option(None, "last such epoch; null: the last of all", low=1)
     control: str = option(

@@ -17,7 +17,9 @@ from espnet_otreg.models.ctc import BLANK, BlankWatch, blank_share
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.term_weight import TermWeight
 from espnet_otreg.ot import OTRegLoss, OTRegOutput, Targets, unique_targets
+from espnet_otreg.ot.contrast import plan_contrast
 from espnet_otreg.ot.diagnostics import relative_entropy, silence_mass
+from espnet_otreg.ot.loss import weighted_mean
 from espnet_otreg.ot.whiten import Whitener
 
 _MOST_SILENCE = 0.95  # what tokens have left of an utterance that CTC calls blank throughout
@@ -65,7 +67,7 @@ class TransportTerm(nn.Module):
 
         `blanks` (B,) is the share of the frames that CTC calls blank, where it is known.
         """
-        text = targets.embeddings
+        text, rows = targets.embeddings, table
         if self.whitener is not None:
             try:
                 whiten = self.whitener.by(table)
@@ -74,7 +76,8 @@ class TransportTerm(nn.Module):
                     f"ot_conf.whiten: the table of {self.conf.text_table}: {error}"
                 ) from error
             frames, text = whiten(frames), whiten(text)
-        return self.loss(
+            rows = whiten(table) if self.conf.contrast_weight > 0 else table
+        out = self.loss(
             frames,
             frame_lengths,
             text,
@@ -82,6 +85,12 @@ class TransportTerm(nn.Module):
             utterance_weight=utterance_weight,
             text_weights=target_weights(self.conf, targets, frame_lengths, blanks),
         )
+        if self.conf.contrast_weight == 0:
+            return out
+        scale, some = self.conf.contrast_scale, (frame_lengths > 0) & (targets.lengths > 0)
+        each = plan_contrast(out.plan, frames, frame_lengths, targets.ids, rows, scale)
+        mean = weighted_mean(each, some, utterance_weight)
+        return out._replace(loss=out.loss + self.conf.contrast_weight * mean, contrast=each)
 
     def measure(
         self,
@@ -113,6 +122,9 @@ class TransportTerm(nn.Module):
             "ot_silence_mass": silence_mass(out.plan, targets.lengths).mean(),
             "ot_entropy": relative_entropy(out.plan, targets.lengths).mean(),
         }
+        if out.contrast is not None:
+            told["loss_ot"] += self.conf.contrast_weight * out.contrast.detach().mean()
+            told["ot_contrast"] = out.contrast.detach().mean()
         if self.conf.control != "none":
             told["ot_control_shared"] = shared_tokens(targets.ids, anchor_id, said).mean()
         return told

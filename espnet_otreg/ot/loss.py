@@ -23,6 +23,7 @@ class OTRegOutput(NamedTuple):
     cost: torch.Tensor  # (B,) <P, C>, 0 where a side is empty
     sparsity: torch.Tensor  # (B,) mean over frames of 1 - |row-normalised plan|₂; 0 at weight 0
     plan: TransportPlan  # the plan and its diagnostics
+    contrast: torch.Tensor | None = None  # (B,) of `plan_contrast`, where a model adds it
 
 
 def _choices(P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,7 +73,7 @@ def plan_sparsity(
     return value + (linear - linear.detach())
 
 
-def _weighted_mean(
+def weighted_mean(
     each: torch.Tensor, valid: torch.Tensor, weight: torch.Tensor | None
 ) -> torch.Tensor:
     """Return the mean of each (B,); of nothing, 0 with a graph, as other processes wait for it."""
@@ -132,5 +133,5 @@ class OTRegLoss(torch.nn.Module):
             step = {"epsilon": options.epsilon, "relax_text": options.relax_text}
             sparsity = plan_sparsity(plan, cost, n, **step)
         each = plan.cost + self.sparsity_weight * sparsity
-        loss = _weighted_mean(each, (n > 0) & (m > 0), utterance_weight)
+        loss = weighted_mean(each, (n > 0) & (m > 0), utterance_weight)
         return OTRegOutput(loss, plan.cost, sparsity, plan)
