@@ -232,6 +232,10 @@ class TransferConf:
         1.0, "w_a: of Σ (1 - cos) between tokens and the frames aligned to them", low=0
     )
     transport_weight: float = option(1.0, "w_t: of the transport cost", low=0)
+    distil_weight: float = option(
+        0.0, "w_d: of the cross-entropy against what the language model guesses in each token's "
+        "place, where CTC says the token", low=0,
+    )  # fmt: skip
     layers: tuple[int, ...] = option(
         (), "different encoder layers, from 1, aligned too; their projections serve training alone",
         low=1,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.models.distil import Guesses
 from espnet_otreg.models.options import TransferConf
 from espnet_otreg.ot.tensors import full_precision
 from espnet_otreg.ot.whiten import Whitening, whitening
@@ -34,6 +35,7 @@ class Teacher:
         self.conf, self.token_list, self.width = conf, token_list, width
         self.cached: Path | None = None
         self._language_model: LanguageModel | None = None
+        self._guesses = Guesses(token_list)
         self._spread: Whitening | None = None  # of contextual features
         self._static: tuple[Tensor, Tensor] | None = None  # rows of tokens, and of [CLS] and [SEP]
 
@@ -121,16 +123,23 @@ class Teacher:
         with full_precision(text.device):  # as its cached features are made
             return model.embed(pieces, unknown=self.token_list[UNKNOWN])[0]
 
+    def guesses(self, text: Tensor, text_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Guess each token from the others: ids and probabilities, (B, L, K) each."""
+        return self._guesses(self._name("distil_weight"), text, text_lengths)
+
     def _open(self, device: torch.device) -> LanguageModel:
         if self._language_model is None:
-            name = self.conf.language_model
-            if name is None and self.cached is not None:
-                name = named_model(self.cached)
-            if name is None:
-                raise UserError(
-                    "transfer_conf.plan_features: static needs the language model: set "
-                    "transfer_conf.language_model, or train on features cached by "
-                    "espnet_otreg.stages.lm_features, which name it"
-                )
-            self._language_model = LanguageModel(name, str(device))
+            self._language_model = LanguageModel(self._name("plan_features: static"), str(device))
         return self._language_model
+
+    def _name(self, needed_by: str) -> str:
+        name = self.conf.language_model
+        if name is None and self.cached is not None:
+            name = named_model(self.cached)
+        if name is None:
+            raise UserError(
+                f"transfer_conf.{needed_by} needs the language model: set "
+                "transfer_conf.language_model, or train on features cached by "
+                "espnet_otreg.stages.lm_features, which name it"
+            )
+        return name

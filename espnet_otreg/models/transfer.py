@@ -16,11 +16,12 @@ from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapters import TransferAdapter
 from espnet_otreg.models.ctc import BlankWatch, blank_share, ctc_places
+from espnet_otreg.models.distil import distil
 from espnet_otreg.models.options import TransferConf
 from espnet_otreg.models.teacher import FEATURES, Teacher
 from espnet_otreg.ot.align import Alignment, align
 from espnet_otreg.ot.align_options import AlignmentConf
-from espnet_otreg.ot.diagnostics import relative_entropy
+from espnet_otreg.ot.diagnostics import ends_mass, relative_entropy
 from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
 
 _TOP, _ENCODED = 0, -1  # places of what is projected for the text, and of what goes in there
@@ -55,6 +56,11 @@ class OTTransferASRModel(ESPnetASRModel):
             raise UserError(
                 "alignment_conf.temporal_places: ctc needs a CTC branch: set ctc_weight above 0"
             )
+        if conf.distil_weight > 0 and (self.ctc is None or self.ctc.ctc_type != "builtin"):
+            raise UserError(
+                "transfer_conf.distil_weight needs a CTC branch of ctc_type: builtin: set "
+                "ctc_weight above 0"
+            )
         if conf.layers and max(conf.layers) > len(blocks):
             raise UserError(
                 f"transfer_conf.layers must be between 1 and the encoder's {len(blocks)} layers, "
@@ -79,6 +85,7 @@ class OTTransferASRModel(ESPnetASRModel):
         self._blanks = BlankWatch(self.ctc, self.blank_id)
         self._seen: dict[int, Tensor] | None = None  # by layer or place, while forward runs
         self._encoded: tuple[Tensor, Tensor] | None = None  # for CTC, while forward runs
+        self._heard: Tensor | None = None  # the same frames with their graph
         self.postencoder.to_text.register_forward_hook(self._keeper(_TOP))
         for layer in self.layers:
             blocks[layer - 1].register_forward_hook(self._keeper(layer))
@@ -103,20 +110,20 @@ class OTTransferASRModel(ESPnetASRModel):
                 run; "utt_id" and whatever else the batch carries
         """
         features = self.teacher.features(text, text_lengths, kwargs)
+        conf, eta = self.transfer_conf, self.transfer_conf.main_weight
 
         # 1. Stock forward; hooks keep what is to be aligned, so that speech is encoded once
         self._seen = {}
         try:
-            loss, stats, weight = super().forward(
-                speech, speech_lengths, text, text_lengths, **kwargs
-            )
+            given = speech, speech_lengths, text, text_lengths
+            loss, stats, weight = super().forward(*given, **kwargs)
             layers, frame_lengths = self._layers(), self._frame_lengths()
             times = self._times(text, text_lengths)
-            eta = self.transfer_conf.main_weight
             with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
                 plan = self._static_plan(frame_lengths, text, text_lengths, times)
+                distilled = self._distilled(text, text_lengths, times)
         finally:
-            self._seen = self._encoded = None  # or the graph would outlive the step
+            self._seen = self._encoded = self._heard = None  # or the graph would outlive the step
 
         # 2. The mean of the terms over all layers; measured only where they have no weight
         with torch.set_grad_enabled(eta < 1 and torch.is_grad_enabled()):
@@ -125,22 +132,20 @@ class OTTransferASRModel(ESPnetASRModel):
             align_loss = torch.stack([term[0] for term in terms]).mean(0).mean()
             transport = torch.stack([term[1].cost for term in terms]).mean(0).mean()
         if eta < 1:
-            conf = self.transfer_conf
             taught = conf.align_weight * align_loss + conf.transport_weight * transport
+            taught = taught + conf.distil_weight * distilled
             loss = eta * loss + (1 - eta) * taught
             stats["loss"] = loss.detach()
 
         # 3. The same keys on every rank and every step
-        top = terms[0][1]
         measured = {
             "loss_align": align_loss.detach(),
             "ot_cost": transport.detach(),
-            "ot_mass": top.speech_mass.sum(1).mean(),
-            "ot_marginal_error": top.marginal_error.mean(),
-            "ot_entropy": relative_entropy(top, text_lengths + 2).mean(),
-            "ot_ends_mass": _ends_mass(top, text_lengths).mean(),
+            **_of_plan(terms[0][1], text_lengths),
             **blank_share(self._blanks.share(frame_lengths)),
         }
+        if conf.distil_weight > 0:
+            measured["loss_distil"] = distilled.detach()
         stats.update(force_gatherable(measured, loss.device))
         return loss, stats, weight
 
@@ -150,6 +155,7 @@ class OTTransferASRModel(ESPnetASRModel):
         if self._seen is not None:
             frames = encoder_out[0] if isinstance(encoder_out, tuple) else encoder_out
             self._encoded = frames.detach(), encoder_out_lens
+            self._heard = frames
             self._blanks.wait()
         return encoder_out, encoder_out_lens
 
@@ -181,7 +187,7 @@ class OTTransferASRModel(ESPnetASRModel):
             top, times = self._layers()[0].float(), self._times(text, text_lengths)
             plan = self._static_plan(lengths, text, text_lengths, times)
         finally:
-            self._seen = self._encoded = None
+            self._seen = self._encoded = self._heard = None
         if plan is None:
             features, sizes = self.teacher.whitened(features.float()), text_lengths + 2
             plan = align(top, lengths, features, sizes, self.alignment_conf, times)
@@ -248,23 +254,37 @@ class OTTransferASRModel(ESPnetASRModel):
         """Where CTC, as it is now, emits each token; None where nobody asks."""
         if self.alignment_conf.temporal_places != "ctc":
             return None
+        return self._places(text, text_lengths)
+
+    def _places(self, text: Tensor, text_lengths: Tensor) -> Tensor:
         assert self._encoded is not None
         frames, lengths = self._encoded
         with torch.no_grad():
             log_probs = self.ctc.log_softmax(frames)
         return ctc_places(log_probs, lengths, text, text_lengths, blank=self.blank_id)
 
+    def _distilled(self, text: Tensor, text_lengths: Tensor, times: Tensor | None) -> Tensor:
+        """Return the mean cross-entropy against the teacher's guesses; 0 where it has no weight."""
+        if self.transfer_conf.distil_weight == 0:
+            return torch.zeros((), device=text.device)
+        assert self._heard is not None
+        places = (self._places(text, text_lengths) if times is None else times)[:, 1:-1]
+        guesses = self.teacher.guesses(text, text_lengths)
+        given = self._heard, places, guesses, text_lengths
+        return distil(self.ctc, *given, blank=self.blank_id).mean()
+
     def _blocks(self) -> nn.ModuleList:
         blocks = getattr(self.encoder, "encoders", None)
         return blocks if blocks is not None else nn.ModuleList()
 
 
-def _ends_mass(plan: Alignment, text_lengths: Tensor) -> Tensor:
-    """Return the share (B,) of the mass on [CLS] and [SEP], where silence goes if anywhere."""
-    last = (text_lengths.to(plan.text_mass.device) + 1).unsqueeze(1)
-    ends = plan.text_mass[:, 0] + plan.text_mass.gather(1, last).squeeze(1)
-    total = plan.text_mass.sum(1)
-    return ends.detach() / torch.where(total > 0, total, 1)
+def _of_plan(plan: Alignment, text_lengths: Tensor) -> dict[str, Tensor]:
+    return {
+        "ot_mass": plan.speech_mass.sum(1).mean(),
+        "ot_marginal_error": plan.marginal_error.mean(),
+        "ot_entropy": relative_entropy(plan, text_lengths + 2).mean(),
+        "ot_ends_mass": ends_mass(plan, text_lengths).mean(),
+    }
 
 
 # ESPnet reads a class's options from its signature: show the stock ones and ours

@@ -33,6 +33,14 @@ def silence_mass(plan: TransportPlan, text_lengths: torch.Tensor) -> torch.Tenso
     return masses.gather(1, last).squeeze(1) / torch.where(total > 0, total, 1)
 
 
+def ends_mass(plan: Alignment, text_lengths: torch.Tensor) -> torch.Tensor:
+    """Return the share (B,) of the mass on [CLS] and [SEP], where silence goes if anywhere."""
+    last = (text_lengths.to(plan.text_mass.device) + 1).unsqueeze(1)
+    ends = plan.text_mass[:, 0] + plan.text_mass.gather(1, last).squeeze(1)
+    total = plan.text_mass.sum(1)
+    return ends.detach() / torch.where(total > 0, total, 1)
+
+
 def plan_entropy(plan: TransportPlan | Alignment) -> torch.Tensor:
     """Return the mean entropy (B,) in nats of a frame's choice of token, frames by their mass.
 

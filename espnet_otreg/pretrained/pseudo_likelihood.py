@@ -47,7 +47,23 @@ class PseudoLikelihood:
                 scores[number] += score
         return scores
 
+    @torch.no_grad()
+    def guesses(self, pieces: Sequence[str]) -> Tensor:
+        """Return the logits (L, V) of every piece, guessed from the others."""
+        known, tokenizer = self.tokenizer.vocabulary, self.tokenizer
+        ids = [known.get(piece, known[tokenizer.unknown]) for piece in pieces]
+        whole = torch.tensor([tokenizer.cls, *ids, tokenizer.sep])
+        return self._logits([(0, place, whole) for place in range(1, len(ids) + 1)])[0]
+
     def _guessed(self, some: Sequence[tuple[int, int, Tensor]]) -> list[float]:
+        logits, wanted = self._logits(some)
+        guessed: list[float] = (
+            logits.log_softmax(-1).cpu()[torch.arange(len(some)), wanted].tolist()
+        )
+        return guessed
+
+    def _logits(self, some: Sequence[tuple[int, int, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return logits (N, V) at masked places, and the ids (N,) that stood there."""
         pad = self.tokenizer.tokenizer.pad_token_id or 0
         rows = [ids for *_, ids in some]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)  # (B, L)
@@ -58,6 +74,4 @@ class PseudoLikelihood:
         ids[row, place] = self.mask
         inputs = {"input_ids": ids.to(self.device), "attention_mask": attention.long()}
         inputs["attention_mask"] = inputs["attention_mask"].to(self.device)
-        logits = self.network(**inputs).logits[row, place]  # (B, V)
-        guessed: list[float] = logits.log_softmax(-1).cpu()[row, wanted].tolist()
-        return guessed
+        return self.network(**inputs).logits[row, place], wanted
