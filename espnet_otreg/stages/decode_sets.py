@@ -206,8 +206,10 @@ def _command(args: argparse.Namespace, work: Path, folder: Path) -> list[str]:
 
 def _run_all(commands: list[list[str]], folders: list[Path], total: int) -> None:
     """Run the parts that are not finished; the first failure stops the others."""
-    threads = str(max(1, (os.cpu_count() or 1) // max(1, len(commands))))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads}
+    threads = max(1, (os.cpu_count() or 1) // max(1, len(commands)))
+    if (asked := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        threads = min(threads, max(1, int(asked)))  # a user may ask for fewer
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     running: dict[Path, subprocess.Popen] = {}
     try:
         for command, folder in zip(commands, folders, strict=True):

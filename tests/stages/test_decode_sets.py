@@ -68,6 +68,25 @@ def test_every_set_gets_its_own_utterances_back(recipe):
     assert calls() == "012"
 
 
+@pytest.mark.parametrize("asked, given", [(None, "3"), ("1", "1"), ("64", "3"), ("x", "3")])
+def test_processes_share_the_cores_unless_fewer_threads_are_asked_for(
+    recipe, monkeypatch, asked, given
+):
+    monkeypatch.setattr(decode_sets.os, "cpu_count", lambda: 9)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    told, popen = [], subprocess.Popen
+
+    def start(command, **options):
+        told.append(options["env"]["OMP_NUM_THREADS"])
+        return popen(command, **options)
+
+    monkeypatch.setattr(decode_sets.subprocess, "Popen", start)
+    recipe()
+    assert told == [given] * 3
+
+
 def test_finished_parts_are_kept_and_only_the_failed_one_runs_again(recipe):
     with pytest.raises(SystemExit, match=r"see .*out/parts/1/log.*\n.*out of memory"):
         recipe(failing=["1"])
