@@ -246,13 +246,16 @@ def _check_models(values: Mapping[str, str]) -> None:
             f"--language_model is {values['language_model'] or 'none'}: leave it out, or give "
             "--language_model mini"
         )
-    if slm and values["feats_normalize"] == "global_mvn":
+    encoder = values["speech_encoder"]
+    if (slm or encoder) and values["feats_normalize"] == "global_mvn":
+        whom = "--token_type slm" if slm else "--speech_encoder"
         raise UserError(
-            "--feats_normalize global_mvn means nothing for --token_type slm: its encoder comes "
-            "trained and normalises as it was trained"
+            f"--feats_normalize global_mvn means nothing for {whom}: its encoder comes trained "
+            "and normalises as it was trained"
         )
-    if slm and not values["speech_encoder"]:
-        raise UserError("--token_type slm needs --speech_encoder, a folder or hub name")
+    if not encoder and (slm or values["cache_frames"] == "true"):
+        whom = "--token_type slm" if slm else "--cache_frames true"
+        raise UserError(f"{whom} needs --speech_encoder, a folder or hub name")
 
 
 def assignments(values: Mapping[str, str | list[str]]) -> str:

@@ -59,6 +59,11 @@ BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
         (["--token_type", "foo"], "--token_type 'foo': expected bpe or char or lm or slm"),
         (["--token_type", "lm"], "--token_type lm needs --language_model"),
         (["--token_type", "slm", "--language_model", "x"], "needs --speech_encoder"),
+        (["--cache_frames", "true"], "--cache_frames true needs --speech_encoder"),
+        (
+            ["--speech_encoder", "x", "--feats_normalize", "global_mvn"],
+            "nothing for --speech_encoder",
+        ),
         (["--report", "maybe"], "--report 'maybe': expected true or false"),
         (["--mini", "maybe"], "--mini 'maybe': expected true or false or auto"),
         (["--max_rejected", "some"], "expected a number"),
