@@ -13,6 +13,13 @@ from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prio
 from espnet_otreg.ot.sinkhorn import sinkhorn
 from espnet_otreg.ot.tensors import check_lengths, full_precision, length_mask, zeroed
 
+# Within these the exp domain gave the log domain's plan to 1e-8, in double precision, under every
+# cost, place and length tried; in single precision some sums underflowed, and became nan
+_SMOOTH = 0.05  # epsilon, at least
+_LOOSE = 0.5  # relax_speech, at most
+_GIVES = 1.0  # relax_text, at most
+_WEAK = 40.0  # temporal_weight / epsilon, at most
+_LEFT = 40.0  # nats
 _LARGEST_LOGIT = 1e30  # keeps real frames above masked ones for any cost and temperature
 
 
@@ -88,11 +95,28 @@ def _spread(conf: AlignmentConf, places: torch.Tensor | None) -> float | None:
     The diagonal's prior β d² reaches hundreds and is left out: what it lifts by more than the cost
     can outweigh is empty in any domain. The exp domain gave the log domain's plan, to 1e-5, under
     every cost tried, those made to tilt the potentials along the diagonal included. With places
-    from elsewhere a frame can be far from every token, which the log domain alone can hold.
+    from elsewhere a frame can be far from every token. Where it may drop its mass (`_may_drop`), it
+    has none left to speak of; else the log domain alone can hold it.
     """
-    if places is not None:
+    if places is not None and not _may_drop(conf, places):
         return math.inf
     return COST_RANGE.get(conf.cost)
+
+
+def _may_drop(conf: AlignmentConf, places: torch.Tensor) -> bool:
+    """Tell whether the exp domain holds it. A GPU is slow in double precision, and not at logs."""
+    options = conf.solver(None)
+    if places.device.type != "cpu":
+        return False
+    drops = options.relax_speech <= _LOOSE and options.relax_text <= _GIVES
+    weak = options.epsilon >= _SMOOTH and conf.temporal_weight <= _WEAK * options.epsilon
+    return drops and weak and conf.structure_weight == 0
+
+
+def _capped(prior: torch.Tensor, conf: AlignmentConf) -> torch.Tensor:
+    """Cap what a relaxed frame can owe, where e^-40 of its mass is left."""
+    options = conf.solver(None)
+    return prior.clamp(max=_LEFT * (options.relax_speech + options.epsilon))
 
 
 def _transport(
@@ -103,10 +127,14 @@ def _transport(
     places: torch.Tensor | None,
 ) -> _Plan:
     prior: torch.Tensor | None = None
-    spread = _spread(conf, places)
+    spread, dtype = _spread(conf, places), cost.dtype
     if conf.temporal_weight > 0:
         weight = conf.temporal_weight
+        if places is not None and _may_drop(conf, places):
+            cost = cost.double()
         prior = temporal_prior(n, m, cost.shape, cost.dtype, distance=weight, places=places)
+        if cost.dtype != dtype:
+            prior = _capped(prior, conf)
     if conf.dustbin:
         cost = functional.pad(cost, (1, 0, 1, 0), value=1 - conf.dustbin_similarity)
         prior = None if prior is None else functional.pad(prior, (1, 0, 1, 0))
@@ -119,7 +147,7 @@ def _transport(
             spread += conf.epsilon * math.log(max(cost.shape[1] * cost.shape[2], 1))
     plan = sinkhorn(cost, n, m, conf.solver(spread), prior=prior)
     P = plan.coupling[:, 1:, 1:] if conf.dustbin else plan.coupling
-    return _Plan(P, plan.marginal_error, plan.converged)
+    return _Plan(P.to(dtype), plan.marginal_error.to(dtype), plan.converged)
 
 
 def _structured(

@@ -1,10 +1,12 @@
 import dataclasses
+import math
 
 import pytest
 import torch
 
 import espnet_otreg.ot
 from espnet_otreg.ot import AlignmentConf, cost_matrix, sinkhorn
+from espnet_otreg.ot.align import _capped, _may_drop, _spread
 from espnet_otreg.ot.prior import temporal_prior
 from espnet_otreg.ot.tensors import length_mask
 
@@ -242,6 +244,66 @@ def test_a_prior_of_hundreds_leaves_the_exp_domain_right(name, relax, weight):
     exact = sinkhorn(cost.double(), n, m, prior=prior, method="log", **options).coupling
     plan = sinkhorn(cost, n, m, prior=prior.float(), cost_range=2.0, **options).coupling
     assert (plan - exact).abs().sum() <= 2e-5 * exact.abs().sum()
+
+
+def gathered(frames: int, tokens: int) -> dict[str, torch.Tensor]:
+    """Places of tokens that leave most frames far from all of them; both ends have one."""
+    between = {
+        "at the start": torch.linspace(2, 5, tokens),
+        "at the end": torch.linspace(frames - 4.0, frames - 1.0, tokens),
+        "in one place": torch.full((tokens,), frames / 3),
+        "in two": torch.where(torch.arange(tokens) < tokens / 2, 9.0, frames - 9.0),
+    }
+    for places in between.values():
+        places[0], places[-1] = 0.0, float(frames)
+    return between
+
+
+@pytest.mark.parametrize("name", tilting_costs(2, 2))
+@pytest.mark.parametrize("where", gathered(20, 4))
+@pytest.mark.parametrize("relax", [(0.1, 0.1), (0.5, 1.0), (0.5, 0.05)])
+@pytest.mark.parametrize("size", [(150, 20), (166, 60), (400, 150)], ids=str)
+def test_frames_far_from_every_token_leave_the_exp_domain_right_where_they_may_drop(
+    name, where, relax, size
+):
+    cost, places = tilting_costs(*size)[name].unsqueeze(0), gathered(*size)[where].unsqueeze(0)
+    n, m = full(cost)
+    conf = AlignmentConf(
+        kind="unbalanced", epsilon=0.05, relax_speech=relax[0], relax_text=relax[1],
+        temporal_weight=2.0, temporal_places="ctc", tol=0.0, max_iters=100,
+    )  # fmt: skip
+    assert _may_drop(conf, places)
+    prior = temporal_prior(n, m, cost.shape, torch.double, distance=2.0, places=places.double())
+    assert prior.max() / 0.05 > 5000
+    options = conf.solver(2.0)
+    exact = sinkhorn(cost.double(), n, m, options, prior=prior, method="log").coupling
+    plan = sinkhorn(cost.double(), n, m, options, prior=_capped(prior, conf)).coupling
+    assert (plan - exact).abs().sum() <= 1e-7 * exact.abs().sum()
+
+
+BEYOND = {
+    "balanced": {"kind": "balanced"},
+    "semi_relaxed": {"kind": "semi_relaxed"},
+    "strong prior": {"temporal_weight": 2.1},
+    "speech": {"relax_speech": 0.6},
+    "text": {"relax_text": 1.1},
+    "epsilon": {"epsilon": 0.025, "temporal_weight": 1.0},
+}
+
+
+@pytest.mark.parametrize("change", BEYOND.values(), ids=BEYOND)
+@pytest.mark.parametrize("size", [(166, 60), (400, 150)], ids=str)
+def test_where_frames_may_not_drop_or_the_prior_is_strong_the_log_domain_holds_it(change, size):
+    conf = {"epsilon": 0.05, "temporal_weight": 2.0, "relax_speech": 0.5, "relax_text": 1.0}
+    speech, text = (torch.randn(1, length, 8) for length in size)
+    n, m = (torch.tensor([length]) for length in size)
+    for place in gathered(*size).values():
+        places = place.unsqueeze(0)
+        assert _spread(AlignmentConf(**conf, temporal_places="ctc"), places) == 2.0
+        beyond = AlignmentConf(**{**conf, **change}, temporal_places="ctc")
+        assert _spread(beyond, places) == math.inf
+        plan = espnet_otreg.ot.align(speech, n, text, m, beyond, places)
+        assert plan.coupling.isfinite().all()
 
 
 def test_tiny_epsilons_and_temperatures_stay_finite():
