@@ -90,7 +90,7 @@ esac
     job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
         "${encoder_words[@]}" --data "${data}" --output @out
 done
-[ -z "${timed_by}" ] || job 5 times "${dumpdir}/word_times/%.jsonl" word_times \
+[ -z "${timed_by}" ] || [ "${mini}" = true ] || job 5 times "${dumpdir}/word_times/%.jsonl" word_times \
     --model "^${timed_by}" --data "${tested[@]}" --output @out + --ngpu %ngpu
 say 6 "stages 6 to 9: nothing to do, decoding uses no language model of its own"
 

@@ -1,8 +1,12 @@
 # Sourced by recipes of real speech and models: fetches what `espnet-otreg fetch` knows by name, once.
-# Needs ${plan}: true fetches and makes nothing, and tells of what is there.
+# Needs ${plan}: true fetches nothing and makes no speech, and tells of what is there.
 
-part() {  # part NAME: a folder or hub name stays; another name is a package's
-    if [ -d "$1" ] || [[ $1 == */* ]]; then
+part() {  # part OPTION NAME: a folder or hub name stays; another name is a package's
+    local option=$1; shift
+    if [ -z "$1" ]; then
+        echo "error: ${option} is missing: give a folder, a hub name, or a name that espnet-otreg fetch knows" >&2
+        return 1
+    elif [ -d "$1" ] || [[ $1 == */* ]]; then
         echo "$1"
     elif [ "${plan}" = false ]; then
         python3 -m espnet_otreg.stages.fetch "$1"
@@ -19,11 +23,11 @@ real_speech() {  # real_speech LANGS CORPUS ...: set PROMPTS and NATURAL, where 
         export PROMPTS=${DOWNLOADS}/prompts
         mkdir -p "${PROMPTS}"
         for lang in $1; do  # links alone: what else was fetched is no part of the corpus
-            folder=$(part "asterisk-${lang}")
+            folder=$(part --langs "asterisk-${lang}")
             ln -sfn "${folder}" "${PROMPTS}/asterisk-${lang}"
         done
     fi
-    if [ -z "${NATURAL}" ]; then
+    if [ -z "${NATURAL}" ] && [[ " ${*:2} " == *" natural "* ]]; then
         export NATURAL=${DOWNLOADS}/natural-${1// /-}
         if [ "${plan}" = true ]; then
             [ -d "${NATURAL}" ] || { echo "error: --plan: ${NATURAL} is not made yet" >&2; return 1; }

@@ -44,11 +44,11 @@ if [ "${langs}" = en ]; then
 else  # the Spanish and French lists of prompts lack texts: an eighth is rejected, and listed
     facts+=(--max_rejected 0.2)
 fi
-if [[ " $* " != *" --help "* ]]; then
-    encoder=$(part "$(value speech_encoder)")
-    lm=$(part "${lm}")
+if [[ " $* " != *" --help "* && " $* " != *" -h "* ]]; then
+    encoder=$(part --speech_encoder "$(value speech_encoder)")
+    lm=$(part --language_model "${lm}")
     given+=(--speech_encoder "${encoder}" --language_model "${lm}")
-    real_speech "${langs}" $(value train_corpora) $(value test_corpora)
+    real_speech "${langs}" $(value init_corpora) $(value train_corpora) $(value test_corpora)
 fi
 
 exec ./otreg.sh "${facts[@]}" given: "${given[@]}"

@@ -42,7 +42,11 @@ facts=(
 )
 given=("$@")
 value() { python3 -m espnet_otreg.recipe.options value "$1" "${facts[@]}" given: "${given[@]}"; }
-if [[ " $* " == *" --speech_encoder"* && " $* " != *" --help "* ]]; then
+if [[ " $* " != *" --help "* && " $* " != *" -h "* ]] && [ -n "$(value speech_encoder)" ]; then
+    if [[ " $* " == *" mini: "* || $(value mini) == true ]]; then
+        echo "error: --speech_encoder: its configs are for covost2_otreg's run_transfer.sh and real speech, without --mini true" >&2
+        exit 1
+    fi
     conf=conf/transfer/whisper_base_e5_small
     real=(
         --langs en
@@ -60,11 +64,12 @@ if [[ " $* " == *" --speech_encoder"* && " $* " != *" --help "* ]]; then
         --results exp/real_transfer
     )
     facts+=("${real[@]}") plan=$(value plan)
-    encoder=$(part "$(value speech_encoder)")
-    lm=$(part "$(value language_model)")
-    given+=(--speech_encoder "${encoder}" --language_model "${lm}")
-    [ -n "$(value timed_by)" ] || given+=(--timed_by "${encoder}")
-    real_speech "$(value langs)" $(value train_corpora) $(value test_corpora)
+    timed_by=$(value timed_by)
+    encoder=$(part --speech_encoder "$(value speech_encoder)")
+    lm=$(part --language_model "$(value language_model)")
+    timed_by=$(part --timed_by "${timed_by:-whisper-base}")
+    given+=(--speech_encoder "${encoder}" --language_model "${lm}" --timed_by "${timed_by}")
+    real_speech "$(value langs)" $(value init_corpora) $(value train_corpora) $(value test_corpora)
 fi
 
 exec ./otreg.sh "${facts[@]}" real: "${real[@]}" mini: "${mini[@]}" given: "${given[@]}"

@@ -18,6 +18,7 @@ from torch.nn import functional
 from espnet_otreg.decode.batches import read_recording
 from espnet_otreg.decode.whisper import Whisper
 from espnet_otreg.errors import UserError
+from espnet_otreg.languages import has_spaces
 from espnet_otreg.pretrained.hf_checkpoint import RATE
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
 
@@ -48,7 +49,8 @@ class TimingWhisper(Whisper):
             quiet: dB below the loudest 20 ms from which on a word's ends are cut off
         """
         samples = read_recording(recording, RATE)
-        pieces = [self.tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]
+        space = " " if language is None or has_spaces(language) else ""
+        pieces = [self.tokenizer.encode(space + word, add_special_tokens=False) for word in words]
         if not words or not all(pieces):
             raise UserError(f"{recording}: expected words of one token or more, got {words}")
         tokens = [token for word in pieces for token in word]

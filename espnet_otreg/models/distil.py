@@ -34,36 +34,38 @@ class Guesses:
         ids, shares = (
             nn.utils.rnn.pad_sequence(list(each), True) for each in zip(*found, strict=True)
         )
-        return ids.to(text.device), shares.to(text.device)
+        return ids.to(text.device).long(), shares.to(text.device).float()
 
     def _of(self, name: str, said: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
         if said not in self._known:
             model = self._open(name, device)
             pieces = [self.token_list[token] for token in said]
             with full_precision(device):
-                logits = model.guesses(pieces).cpu()  # (L, vocabulary)
-            guessed = logits[:, self._among].softmax(1)
+                guessed = model.guesses(pieces, self._among).float().cpu().softmax(1)
             shares, ids = guessed.topk(min(TOP, guessed.shape[1]))
-            self._known[said] = (
-                self._place[ids],
-                shares / shares.sum(1, keepdim=True).clamp(min=1e-9),
-            )
+            shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-9)
+            self._known[said] = self._place[ids].int(), shares.half()  # as there may be many
         return self._known[said]
 
     def _open(self, name: str, device: torch.device) -> PseudoLikelihood:
         if self._model is None:
-            try:
-                self._model = PseudoLikelihood(name, str(device))
-            except UserError as error:
-                raise UserError(
-                    f"transfer_conf.distil_weight needs a language model that predicts masked "
-                    f"words: {error}"
-                ) from error
+            self._model = open_guesser(name, str(device))
             known = self._model.tokenizer.vocabulary
             there = [(i, known[token]) for i, token in enumerate(self.token_list) if token in known]
+            if not there:
+                raise UserError(f"{name} knows none of the token list: take the model that made it")
             self._place = torch.tensor([place for place, _ in there])
             self._among = torch.tensor([piece for _, piece in there])
         return self._model
+
+
+def open_guesser(name: str, device: str = "cpu") -> PseudoLikelihood:
+    """Open a masked language model; one without a head that predicts words is refused."""
+    try:
+        return PseudoLikelihood(name, device)
+    except UserError as error:
+        needs = "transfer_conf.distil_weight needs a language model that predicts masked words"
+        raise UserError(f"{needs}: {error}") from error
 
 
 def distil(

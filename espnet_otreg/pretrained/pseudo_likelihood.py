@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from espnet_otreg.errors import UserError
 from espnet_otreg.pretrained.masked_lm import LMTokenizer, import_transformers, load
 
+_AT_ONCE = 8  # masks, each with logits over the whole vocabulary at every place
+
 
 class PseudoLikelihood:
     """A masked language model with its head. Its weights stay as they are."""
@@ -48,12 +50,14 @@ class PseudoLikelihood:
         return scores
 
     @torch.no_grad()
-    def guesses(self, pieces: Sequence[str]) -> Tensor:
-        """Return the logits (L, V) of every piece, guessed from the others."""
+    def guesses(self, pieces: Sequence[str], among: Tensor) -> Tensor:
+        """Return the logits (L, A) of every piece, guessed from the others, of `among` (A,) ids."""
         known, tokenizer = self.tokenizer.vocabulary, self.tokenizer
         ids = [known.get(piece, known[tokenizer.unknown]) for piece in pieces]
         whole = torch.tensor([tokenizer.cls, *ids, tokenizer.sep])
-        return self._logits([(0, place, whole) for place in range(1, len(ids) + 1)])[0]
+        masked = [(0, place, whole) for place in range(1, len(ids) + 1)]
+        parts = [masked[i : i + _AT_ONCE] for i in range(0, len(masked), _AT_ONCE)]
+        return torch.cat([self._logits(part)[0][:, among.to(self.device)] for part in parts])
 
     def _guessed(self, some: Sequence[tuple[int, int, Tensor]]) -> list[float]:
         logits, wanted = self._logits(some)

@@ -39,7 +39,7 @@ def source_of(encoder: str, conf: Mapping[str, Any]) -> Source:
             f"frames are cached of encoder: {' or '.join(ENCODERS)}, which come trained, and the "
             f"configuration has encoder: {encoder}"
         )
-    given: Any = read_options(_CONFS[encoder], dict(conf), f"encoder_conf of encoder: {encoder}")
+    given: Any = read_options(_CONFS[encoder], dict(conf), f"options of {encoder}")
     options = asdict(given)
     name = options.pop(NAMES[encoder])
     if encoder == "hf_speech":

@@ -51,7 +51,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        help="training YAML, with encoder: hf_speech or espnet_speech and encoder_conf",
+        help="training YAML, with encoder: hf_speech or espnet_speech, or frontend: hf_speech",
     )
     parser.add_argument("--type", help="its `encoder`, in place of --config")
     parser.add_argument("--conf", type=json.loads, help="its `encoder_conf` as JSON, beside --type")
@@ -148,7 +148,8 @@ def _configured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
                 f"{args.config} does not exist: name the YAML that the model is trained with"
             )
         options = read_yaml(args.config)
-        kind, conf = options.get("encoder"), dict(options.get("encoder_conf") or {})
+        part = "frontend" if options.get("frontend") in NAMES else "encoder"
+        kind, conf = options.get(part), dict(options.get(f"{part}_conf") or {})
     if kind is None:
         raise UserError(
             f"{args.config} has no encoder: name the YAML that the model is trained with"

@@ -5,6 +5,7 @@ truth: its boundaries are off by some hundredths of a second. An interrupted run
 """
 
 import argparse
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_table, write_lines
+from espnet_otreg.languages import has_spaces
 from espnet_otreg.progress import progress
 from espnet_otreg.stages.command import run
 
@@ -47,7 +49,8 @@ def tell_times(args: argparse.Namespace) -> None:
 
     spoken = list(_spoken(args.data))
     part = args.output.with_name(f"{args.output.name}.part")
-    made = {"model": args.model, "quiet": args.quiet}
+    read = hashlib.sha256(repr(spoken).encode()).hexdigest()
+    made = {"model": args.model, "quiet": args.quiet, "read": read}
     done = _done(part, made)
     whisper = TimingWhisper(args.model, "cuda" if args.ngpu else "cpu")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +78,8 @@ def _row(
     import soundfile
 
     words = text.split()
+    if language is not None and not has_spaces(language):
+        words = list("".join(words))
     spans = whisper.times(audio, words, language, quiet)
     found = soundfile.info(audio)
     said = [

@@ -13,6 +13,7 @@ from espnet2.train.trainer import Trainer
 from espnet_otreg.compat import ESPnetASRModel, asr_task
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.adapters import ConvAdapter, StackAdapter, TransferAdapter
+from espnet_otreg.models.distil import open_guesser
 from espnet_otreg.models.otreg import OTRegASRModel
 from espnet_otreg.models.slm import SLMModel
 from espnet_otreg.models.teacher import FEATURES
@@ -23,7 +24,7 @@ from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
 from espnet_otreg.pretrained.hf_frontend import HFSpeechFrontend
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
-from espnet_otreg.pretrained.lm_features import check_features
+from espnet_otreg.pretrained.lm_features import check_features, named_model
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.tasks import table_adapter
 from espnet_otreg.tasks.causes import told_by_spawned
@@ -179,3 +180,6 @@ def check_text_features(args: argparse.Namespace) -> None:
         paths = {name: path for path, name, _ in data}
         if FEATURES in paths and "text" in paths:
             check_features(paths[FEATURES], lm, paths["text"])
+            lm = lm or named_model(Path(paths[FEATURES]))
+    if lm and isinstance(conf, dict) and conf.get("distil_weight"):
+        open_guesser(lm)  # now, not in the first step

@@ -108,18 +108,40 @@ def test_words_follow_each_other_within_the_recording(folder, data, tmp_path):
     assert [word.text for word in found["a-fr-all3-x-y"]] == ["é", "f"]
 
 
-def test_a_run_that_was_cut_short_goes_on_to_the_same_file(folder, data, tmp_path):
+def test_a_run_that_was_cut_short_goes_on_to_the_same_file(folder, data, tmp_path, monkeypatch):
     whole = times(folder, data, tmp_path / "whole.jsonl").read_bytes()
     rows = whole.splitlines(keepends=True)
-    note = json.dumps({"model": str(folder), "quiet": 35.0}).encode() + b"\n"
-    marked = rows[0].replace(b'"samples": 14400', b'"samples": 14401')  # made before, not again
-    part = tmp_path / "again.jsonl.part"
-    part.write_bytes(note + marked + rows[1][:9])
+    make, part = word_times._row, tmp_path / "again.jsonl.part"
+
+    def killed(whisper, utt, *given):
+        if utt == list(TEXTS)[1]:
+            raise KeyboardInterrupt
+        return make(whisper, utt, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(word_times, "_row", killed)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            times(folder, data, tmp_path / "again.jsonl")
+    made = part.read_bytes().replace(b'"samples": 14400', b'"samples": 14401')  # to be told by
+    part.write_bytes(made + rows[1][:9])
     again = times(folder, data, tmp_path / "again.jsonl").read_bytes()
-    assert again == marked + rows[1] and not part.exists()
-    part.write_bytes(note + marked)
-    other = times(folder, data, tmp_path / "again.jsonl", "--quiet", "20")
-    assert b"14401" not in other.read_bytes()  # asked for otherwise
+    assert again == rows[0].replace(b"14400", b"14401") + rows[1] and not part.exists()
+    part.write_bytes(made)
+    assert (
+        b"14401" not in times(folder, data, tmp_path / "again.jsonl", "--quiet", "9").read_bytes()
+    )
+    part.write_bytes(made)
+    write_lines(data / "text", ["b-en-test-1 a bc d", "a-fr-all3-x-y é"])  # other words
+    assert b"14401" not in times(folder, data, tmp_path / "again.jsonl").read_bytes()
+
+
+def test_where_words_have_no_spaces_characters_are_timed(tmp_path, data):
+    folder = save_whisper(tmp_path / "zh", languages=("zh",))
+    write_lines(data / "text", [f"{utt} 你好" for utt in TEXTS])
+    write_lines(data / "utt2lang", [f"{utt} zh" for utt in TEXTS])
+    written = times(folder, data, tmp_path / "w.jsonl")
+    first = json.loads(written.read_text().splitlines()[0])
+    assert [word for word, _, _ in first["words"]] == ["你", "好"]
 
 
 def test_what_cannot_be_timed_is_told_before_the_work(folder, data, tmp_path):

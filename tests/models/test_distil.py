@@ -70,14 +70,16 @@ def test_guesses_are_the_language_models_own_over_the_tokens_there_are(teacher):
         total = sum(map(math.exp, logits.values()))
         for token, share in zip(ids[row, place], shares[row, place], strict=True):
             expected = math.exp(logits[TOKENS[int(token)]]) / total
-            assert float(share) == pytest.approx(expected, rel=1e-4), pieces
+            assert float(share) == pytest.approx(expected, rel=2e-3), pieces
 
 
 def test_a_transcript_is_asked_for_once(teacher, monkeypatch):
     guesses, asked = Guesses(TOKENS), []
     ask = PseudoLikelihood.guesses
     monkeypatch.setattr(
-        PseudoLikelihood, "guesses", lambda self, pieces: asked.append(pieces) or ask(self, pieces)
+        PseudoLikelihood,
+        "guesses",
+        lambda self, pieces, among: asked.append(pieces) or ask(self, pieces, among),
     )
     text, lengths = torch.tensor([[4, 9, 3], [4, 9, 3]]), torch.tensor([3, 3])
     first = guesses(str(teacher), text, lengths)
@@ -132,3 +134,17 @@ def test_a_language_model_without_a_head_is_refused(tmp_path):
         UserError, match="distil_weight needs a language model that predicts masked"
     ):
         run(model, make_batch([30], [3]))
+
+
+def test_long_transcripts_are_guessed_in_parts_and_strange_ones_are_refused(teacher):
+    model = PseudoLikelihood(teacher)
+    pieces, among = list("abcdefghijklmnopabc"), torch.arange(5, 20)
+    whole = model.guesses(pieces, among)
+    assert whole.shape == (19, 15)
+    for place in (0, 9, 18):
+        expected = guessed(teacher, pieces, place)
+        row = whole[place].tolist()
+        assert row[0] == pytest.approx(expected["a"], abs=1e-4)
+    strange = Guesses(["<blank>", "<unk>", "xyz", "<sos/eos>"])
+    with pytest.raises(UserError, match="knows none of the token list"):
+        strange(str(teacher), torch.tensor([[2]]), torch.tensor([1]))

@@ -340,3 +340,19 @@ def test_the_transfer_recipe_takes_a_pretrained_encoders_frames(finished, tmp_pa
     as_sound = recipe.graph(*words, "--cache_frames", "false", **given)
     assert not any(name.startswith("frames:") for name in as_sound.steps)
     assert any("wav.scp,speech,sound" in word for word in as_sound.steps["train:init"].words)
+
+
+@pytest.mark.parametrize(
+    "recipe, words, told",
+    [
+        ("covost2_otreg", [], "--language_model is missing"),
+        ("covost2_otreg", ["--language_model", "x/y", "--mini", "true"], "without --mini true"),
+        ("fleurs_otreg", ["--language_model", "x/y"], "are for covost2_otreg's run_transfer.sh"),
+    ],
+)
+def test_a_pretrained_encoder_where_it_cannot_be_is_refused_at_once(tmp_path, recipe, words, told):
+    folder = recipe_tools.copy_recipe(recipe, tmp_path)
+    given = ["--speech-encoder", "a/b", *words]
+    done = recipe_tools.run_recipe(folder, *given, script="./run_transfer.sh")
+    assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
+    assert not (folder / "data").exists()

@@ -302,7 +302,7 @@ def test_frames_beyond_half_precision_are_refused(config, data, tmp_path, monkey
     ("text", "message"),
     [
         ("encoder: conformer", r"hf_speech or espnet_speech.*has encoder: conformer"),
-        ("encoder: hf_speech\nencoder_conf: {size: 3}", "encoder_conf of encoder: hf_speech"),
+        ("encoder: hf_speech\nencoder_conf: {size: 3}", "options of hf_speech"),
         ("decoder: rnn", "has no encoder"),
         ("encoder: [", "not valid YAML"),
     ],
