@@ -29,7 +29,7 @@ _FREE = re.compile(
     r"use_tensorboard|num_att_plot|print_config|dry_run"
 )
 _FREE_OPTIONS = {"encoder_conf": {"experiment", "model"}, "decoder_conf": {"model"},
-                 "postencoder_conf": {"text_size"}}  # fmt: skip
+                 "frontend_conf": {"model"}, "postencoder_conf": {"text_size"}}  # fmt: skip
 
 
 class Joined(NamedTuple):

@@ -29,7 +29,8 @@ NAMES = {
     SEED: "arm seed",
     TRAINING: "training",  # of a system decoded elsewhere, of which nothing is known
 }
-_READ = "seed|init_param|model|encoder_conf|decoder_conf|train_data_path_and_name_and_type"
+_READ = "seed|init_param|model|frontend|(?:frontend|encoder|decoder)_conf"
+_READ += "|train_data_path_and_name_and_type"
 _BLOCKS = re.compile(rf"(?m)^(?:{_READ}):.*(?:\n(?:[ -].*)?)*")  # words may hold empty lines
 _PIECES = re.compile(r"token_list/([^/]+)/lm/")  # a recipe's text in pieces of a language model
 
@@ -107,6 +108,8 @@ def _facts(folder: Path) -> dict[str, str]:
         path = Path(str(start[0]).split(":")[0])
         found[CHECKPOINT] = path.parent.name or str(path)
     encoder, decoder = (_options(config, part) for part in ("encoder_conf", "decoder_conf"))
+    if config.get("frontend") == "hf_speech":
+        found[ENCODER] = _called(str(_options(config, "frontend_conf").get("model")))
     if config.get("model") == "slm":
         found[ENCODER] = _called(str(encoder.get("experiment") or encoder.get("model")))
         found[LM] = _called(str(decoder.get("model")))

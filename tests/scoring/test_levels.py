@@ -84,6 +84,15 @@ def test_an_external_system_is_one_training_of_which_nothing_is_known():
     assert labels_of([System("x", (Path("a"),), external=True)]) == [[{"training": "elsewhere"}]]
 
 
+def test_a_pretrained_frontend_is_a_speech_encoder(tmp_path):
+    frontend = {"frontend": "hf_speech", "frontend_conf": "{model: whisper, padding: longest}"}
+    folder = trained(tmp_path / "x", seed=1, **frontend)
+    assert labels_of([System("x", (folder,))]) == [[{"encoder": "whisper", "seed": "1"}]]
+    frontend["frontend"] = "default"
+    folder = trained(tmp_path / "y", seed=1, **frontend)
+    assert labels_of([System("y", (folder,))]) == [[{"seed": "1"}]]
+
+
 def test_the_same_replicate_twice_is_refused(tmp_path):
     folders = tuple(trained(tmp_path / name, seed=1, start="exp/init") for name in "ab")
     with pytest.raises(UserError, match=r"one replicate of x .*arm seed 1.*leave one out"):
