@@ -130,7 +130,8 @@ class ASRTask(asr_task.ASRTask):
         with told_by_spawned(args):
             if args.model == "ot_transfer":
                 check_text_features(args)
-            check_cached_frames(args)
+            if args.model == "slm" or args.frontend == "hf_speech":  # others may read any frames
+                check_cached_frames(args)
             for row in getattr(args, "init_param", None) or ():  # path:source:target:left out
                 read_checkpoint(Path(row.split(":", 1)[0]))  # ESPnet runs what is pickled there
             if args.model == "slm":
