@@ -99,6 +99,23 @@ def test_training_on_cached_frames_of_another_encoder_is_refused_and_decoding_do
     assert build(lm, encoder_conf=conf, **given)  # as decoding an earlier experiment does
 
 
+def test_a_frontends_cached_frames_are_looked_at_and_those_of_stock_models_are_not(tmp_path, start):
+    conf = {"model": str(save_encoder(tmp_path / "whisper", "whisper"))}
+    source = source_of("hf_speech", conf)
+    cache = tmp_path / "cache"
+    write_lines(cache / "feats.scp", [f"u {cache / 'u.npy'}"])
+    note = {"sha256": source.base.sha256, "layer": None, "options": source.options}
+    data = [(str(cache / "feats.scp"), "speech", "npy")]
+    given = {"model": "espnet", "model_conf": {}, "train_data_path_and_name_and_type": data}
+    frontend = {"frontend": "hf_speech", "frontend_conf": conf, "input_size": None}
+    write_json(cache / "features.json", note)
+    assert start(**given, **frontend)
+    write_json(cache / "features.json", {**note, "sha256": "0" * 64})
+    with pytest.raises(UserError, match="frames of another encoder"):
+        start(**given, **frontend)
+    assert start(**given)  # a stock encoder, trained on whatever frames these are
+
+
 def test_deepspeed_gets_espnets_own_trainer_which_it_asks_for(start):
     start(use_deepspeed=True)
     assert ASRTask.trainer is Trainer
