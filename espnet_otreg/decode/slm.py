@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from espnet_otreg.decode.batches import read_recording
+from espnet_otreg.decode.batches import FRAMES, read_recording
 from espnet_otreg.decode.joint import JointScores
 from espnet_otreg.errors import UserError
 from espnet_otreg.hub.opened import CHECKPOINTS, check_own
@@ -235,7 +235,7 @@ class SpeechLanguageModel:
         """Return samples (N,) at the model's rate, or frames (T, D)."""
         if isinstance(recording, np.ndarray):
             clip = recording
-        elif str(recording).endswith(".npy"):
+        elif str(recording).endswith(FRAMES):
             clip = np.load(recording, allow_pickle=False)
         else:
             clip = read_recording(recording, self.sampling_rate)
@@ -258,7 +258,7 @@ def _shape(recording: Recording) -> tuple[int, ...]:
 
     if isinstance(recording, np.ndarray):
         shape = recording.shape
-    elif str(recording).endswith(".npy"):
+    elif str(recording).endswith(FRAMES):
         shape = np.load(recording, mmap_mode="r", allow_pickle=False).shape
     else:
         try:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from espnet_otreg.ot.loss import choices
 from espnet_otreg.ot.sinkhorn import TransportPlan
 from espnet_otreg.ot.tensors import zeroed
-
-_NO_MASS = 1e-30  # a frame that a relaxed plan drops is told from nothing
 
 
 def plan_contrast(
@@ -25,7 +24,8 @@ def plan_contrast(
     """Return each utterance's mean over frames (B,) of the cross-entropy against the plan's rows.
 
     A frame's classes are all rows of the table, its logits `scale` times the cosines with them, its
-    target its row of the plan. Plan and table are constant.
+    target its row of the plan, normalised; one that a relaxed plan drops is told from nothing. Plan
+    and table are constant.
 
     Args:
         plan: between frames and targets
@@ -36,9 +36,7 @@ def plan_contrast(
         scale: of the cosines
     """
     with torch.no_grad():
-        mass = plan.coupling.sum(2, keepdim=True)
-        moved = mass > _NO_MASS
-        target = plan.coupling / torch.where(moved, mass, 1)  # (B, T, U)
+        target, _ = choices(plan.coupling)  # (B, T, U)
         rows = normalize(table.float(), dim=1)
     heard = normalize(zeroed(frames, frame_lengths).float(), dim=2)
     logits = scale * (heard @ rows.T)  # (B, T, V)

@@ -26,7 +26,7 @@ class OTRegOutput(NamedTuple):
     contrast: torch.Tensor | None = None  # (B,) of `plan_contrast`, where a model adds it
 
 
-def _choices(P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def choices(P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the row-normalised plan R (B, T, U) and its row norms r (B, T, 1), 1 if massless."""
     mass = P.sum(2, keepdim=True)
     moved = mass > _NO_MASS
@@ -59,10 +59,10 @@ def plan_sparsity(
     a gradient that points elsewhere: its cosine fell below 0.5 in trials.
     """
     if plan.coupling.requires_grad:
-        return _mean_over_frames(_choices(plan.coupling)[1], speech_lengths)
+        return _mean_over_frames(choices(plan.coupling)[1], speech_lengths)
     with torch.no_grad():
         P = plan.coupling
-        R, r = _choices(P)
+        R, r = choices(P)
         G = (R / r).sub_(r).mul_(R)  # (B, T, U)
         columns = P.sum(1, keepdim=True)  # (B, 1, U)
         pull = G.sum(1, keepdim=True) / torch.where(columns > _NO_MASS, columns, 1)

@@ -5,21 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.hub.allowed import BASE_PARTS
 from espnet_otreg.yaml_files import read_yaml
-
-OPTIONS = {"hf_speech": "model", "espnet_speech": "experiment"}  # that say where it comes from
 
 
 def model_words(config: Path, encoder: str) -> list[str]:
     """Say in ESPnet's words where the encoder comes from."""
     part, kind, _ = _part(config)
-    return [f"--{part}_conf", f"{OPTIONS[kind]}=^{encoder}"]
+    return [f"--{part}_conf", f"{BASE_PARTS[part][kind]}=^{encoder}"]
 
 
 def frames_words(config: Path, encoder: str) -> list[str]:
     """Say whose frames are cached: of the YAML nothing else, so that they outlive its changes."""
-    _, kind, conf = _part(config)
-    conf.pop(OPTIONS[kind], None)
+    part, kind, conf = _part(config)
+    conf.pop(BASE_PARTS[part][kind], None)
     words = ["--type", kind, "--conf", json.dumps(conf, sort_keys=True)]
     return [*words, "--encoder", f"^{encoder}"]
 
@@ -29,10 +28,11 @@ def _part(config: Path) -> tuple[str, str, dict[str, Any]]:
     options = read_yaml(config)
     for part in ("encoder", "frontend"):
         kind = options.get(part)
-        if kind in OPTIONS and (part, kind) != ("frontend", "espnet_speech"):
+        if kind in BASE_PARTS[part]:
             return part, kind, dict(options.get(f"{part}_conf") or {})
+    encoders = " or encoder: ".join(BASE_PARTS["encoder"])
     raise UserError(
-        f"{config}: --speech_encoder stands for encoder: {' or encoder: '.join(OPTIONS)} or "
+        f"{config}: --speech_encoder stands for encoder: {encoders} or "
         f"frontend: hf_speech, and this has encoder: {options.get('encoder')}, frontend: "
         f"{options.get('frontend')}"
     )

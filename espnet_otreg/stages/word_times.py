@@ -56,7 +56,7 @@ def tell_times(args: argparse.Namespace) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     with (
-        open(part, "a", encoding="utf-8") as stream,
+        open(part, "a", buffering=1, encoding="utf-8") as stream,
         progress("timing", "utt", len(spoken), initial=len(done)) as bar,
     ):
         if not part.stat().st_size:

@@ -24,7 +24,7 @@ from espnet_otreg.pretrained.espnet_speech import ESPnetSpeechEncoder
 from espnet_otreg.pretrained.feature_cache import FEATURES_JSON
 from espnet_otreg.pretrained.hf_frontend import HFSpeechFrontend
 from espnet_otreg.pretrained.hf_speech import HFSpeechEncoder
-from espnet_otreg.pretrained.lm_features import check_features, named_model
+from espnet_otreg.pretrained.lm_features import check_features
 from espnet_otreg.pretrained.speech_features import check_speech_features, source_of
 from espnet_otreg.tasks import table_adapter
 from espnet_otreg.tasks.causes import told_by_spawned
@@ -174,13 +174,13 @@ def check_text_features(args: argparse.Namespace) -> None:
     """Refuse cached features of another language model or of another text than is trained on."""
     conf = args.model_conf.get("transfer_conf") or {}
     lm = conf.get("language_model") if isinstance(conf, dict) else None  # the model refuses others
+    teacher = lm
     for data in (
         args.train_data_path_and_name_and_type,
         args.valid_data_path_and_name_and_type,
     ):
         paths = {name: path for path, name, _ in data}
         if FEATURES in paths and "text" in paths:
-            check_features(paths[FEATURES], lm, paths["text"])
-            lm = lm or named_model(Path(paths[FEATURES]))
-    if lm and isinstance(conf, dict) and conf.get("distil_weight"):
-        open_guesser(lm)  # now, not in the first step
+            teacher = check_features(paths[FEATURES], lm, paths["text"]).lm
+    if teacher and isinstance(conf, dict) and conf.get("distil_weight"):
+        open_guesser(lm or teacher)  # now, not in the first step

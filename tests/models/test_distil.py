@@ -1,5 +1,6 @@
 """What the teacher guesses in a token's place, and what CTC learns of it."""
 
+import argparse
 import copy
 import math
 
@@ -10,6 +11,7 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.distil import TOP, Guesses, distil
 from espnet_otreg.pretrained.pseudo_likelihood import PseudoLikelihood
+from espnet_otreg.tasks.asr import check_text_features
 from tests.support.tiny_lm import save_bert
 from tests.support.tiny_models import TOKENS, build, make_batch, run
 
@@ -129,6 +131,16 @@ def test_it_enters_the_loss_by_its_weight_and_teaches_encoder_and_output_layer(t
 def test_a_language_model_without_a_head_is_refused(tmp_path):
     tokenizer = BertTokenizer(vocab={piece: i for i, piece in enumerate(PIECES)})
     bare = save_bert(tmp_path, tokenizer, width=WIDTH)
+    conf = {"language_model": str(bare), "distil_weight": 1.0}
+    data = {f"{use}_data_path_and_name_and_type": [] for use in ("train", "valid")}
+    told = argparse.Namespace(model_conf={"transfer_conf": conf}, **data)
+    with pytest.raises(
+        UserError, match="distil_weight needs a language model that predicts masked"
+    ):
+        check_text_features(told)  # before training starts
+    check_text_features(
+        argparse.Namespace(model_conf={"transfer_conf": conf | {"distil_weight": 0}}, **data)
+    )
     model = taught(bare, distil_weight=1.0)
     with pytest.raises(
         UserError, match="distil_weight needs a language model that predicts masked"

@@ -294,12 +294,17 @@ def test_every_recipe_declares_its_steps(tmp_path, recipe, script, monkeypatch):
     assert not (folder / "data").exists()
 
 
+def make_folders(home):
+    """Stand-ins for what is fetched otherwise."""
+    for name in ("natural", "prompts", "whisper", "lm"):
+        (home / name).mkdir()
+        (home / name / "config.json").write_text("{}")
+
+
 def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
     recipe = copy.copy(finished)
     recipe.script = "./run_real.sh"
-    for name in ("natural", "prompts", "whisper", "lm"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
+    make_folders(tmp_path)
     graph = recipe.graph(
         *("--speech_encoder", str(tmp_path / "whisper"), "--language_model", str(tmp_path / "lm")),
         NATURAL=str(tmp_path / "natural"),
@@ -318,9 +323,7 @@ def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
 def test_the_transfer_recipe_takes_a_pretrained_encoders_frames(finished, tmp_path):
     recipe = copy.copy(finished)
     recipe.script = "./run_transfer.sh"
-    for name in ("natural", "prompts", "whisper", "lm"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
+    make_folders(tmp_path)
     given = {"NATURAL": str(tmp_path / "natural"), "PROMPTS": str(tmp_path / "prompts")}
     words = [
         "--language_model",
