@@ -106,7 +106,11 @@ OPENERS = {  # of an experiment's folder: kind, how it is opened
     "training": (
         "beam",
         lambda scene: ASRTask.main_worker(
-            argparse.Namespace(model="espnet", init_param=[f"{scene.pack / MODEL}:encoder:encoder"])
+            argparse.Namespace(
+                model="espnet",
+                frontend="default",
+                init_param=[f"{scene.pack / MODEL}:encoder:encoder"],
+            )
         ),
     ),
 }
