@@ -6,14 +6,23 @@
         --train dump/raw/covost2_train --tests dump/raw/org/covost2_test dump/raw/org/fleurs_test \
         --word_times ../downloads/mini-mini-base_*/word_times.jsonl
 
+Or on a pretrained encoder's frames, as `./run_transfer.sh --speech_encoder` caches them:
+
+    python -m espnet_otreg.stages.word_times --model WHISPER --data dump/raw/natural_dev \
+        --output t.jsonl
+    python ../../benchmarks/transfer_targets.py --frames dump/frames --lm E5 --word_times t.jsonl \
+        --train dump/raw/natural_train --tests dump/raw/natural_dev --kinds unbalanced monotone
+
 The projection learns what `model: ot_transfer` learns, L_align + L_OT; the encoder stays as it is,
 so a run takes seconds. F1 is of frames and tokens, as in `espnet_otreg.stages.alignment`, entropy
 that of `ot_entropy` in the log. Rows: the features of the plan (contextual; static, by a projection
-of its own; static, shared: by the one of the loss), whitening's shrinkage, the prior's weight β.
+of its own; static, shared: by the one of the loss), whitening's shrinkage, the kind of alignment
+and the prior's weight β, which is transport's alone.
 """
 
 import argparse
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +38,7 @@ from espnet_otreg.measure.alignment_scores import measure, total
 from espnet_otreg.measure.gap_of_models import spread
 from espnet_otreg.measure.truth import make_truth, read_word_times
 from espnet_otreg.ot import AlignmentConf, align, relative_entropy, whitening
+from espnet_otreg.ot.align_options import TRANSPORTS
 from espnet_otreg.ot.tensors import length_mask, zeroed
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 from espnet_otreg.tasks.asr import ASRTask
@@ -51,7 +61,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--experiment", type=Path, required=True, help="a trained recogniser")
+    heard = parser.add_mutually_exclusive_group(required=True)
+    heard.add_argument("--experiment", type=Path, help="a trained recogniser")
+    heard.add_argument("--frames", type=Path, help="cached frames: FRAMES/SET/feats.scp")
+    parser.add_argument("--joined", type=int, default=3, help="frames of --frames, averaged to one")
     parser.add_argument("--model_file", default="valid.acc.ave.pth")
     parser.add_argument("--lm", required=True, help="masked language model")
     parser.add_argument("--train", type=Path, required=True, help="data directory")
@@ -60,6 +73,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--hop", type=float, default=0.06, help="seconds per frame")
     parser.add_argument("--utterances", type=int, nargs=2, default=(900, 150), help="train, test")
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=PLANS)
+    parser.add_argument("--kinds", nargs="+", default=["unbalanced"], help="alignment_conf.kind")
     parser.add_argument("--shrinkages", nargs="+", default=["none", "0.01", "0.1"])
     parser.add_argument("--priors", type=float, nargs="+", default=[0.0, 0.05], help="β")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -73,23 +87,43 @@ def read(args: argparse.Namespace, model: Any, lm: LanguageModel, folder: Path, 
     audio = {utt: audio[utt] for utt in spread(list(audio), n)}
     clips = {utt: soundfile.info(path) for utt, path in audio.items()}
     seconds = {utt: clip.frames / clip.samplerate for utt, clip in clips.items()}
-    words, known, found = read_word_times(args.word_times, seconds), lm.tokenizer.vocabulary, []
-    for batch, speech, lengths in padded_batches(audio, 16, "cpu"):
-        frames, sizes = model.encode(speech, lengths)
-        frames = frames[0] if isinstance(frames, tuple) else frames
+    words = {} if folder == args.train else read_word_times(args.word_times, seconds)
+    known, found = lm.tokenizer.vocabulary, []
+    cached = args.frames and read_table(args.frames / folder.name / "feats.scp")
+    batches = _joined(cached, list(audio), args.joined) if cached else _encoded(model, audio)
+    for batch, heard in batches:
         pieces = [lm.tokenizer.split(texts[utt]) for utt in batch]
         for row, features in enumerate(lm.features(pieces)):
             ids = [lm.tokenizer.cls, *(known[piece] for piece in pieces[row]), lm.tokenizer.sep]
-            own, utt = frames[row, : int(sizes[row])].clone(), batch[row]
-            found.append(Said(own, pieces[row], torch.tensor(ids), torch.from_numpy(features),
-                              words[utt]))  # fmt: skip
+            found.append(Said(heard[row], pieces[row], torch.tensor(ids),
+                              torch.from_numpy(features), words.get(batch[row])))  # fmt: skip
     return found
+
+
+def _encoded(model: Any, audio: dict[str, str]) -> Iterator[tuple[list[str], list[Tensor]]]:
+    for batch, speech, lengths in padded_batches(audio, 16, "cpu"):
+        frames, sizes = model.encode(speech, lengths)
+        frames = frames[0] if isinstance(frames, tuple) else frames
+        yield batch, [row[: int(size)].clone() for row, size in zip(frames, sizes, strict=True)]
+
+
+def _joined(
+    cached: dict[str, str], utts: list[str], joined: int
+) -> Iterator[tuple[list[str], list[Tensor]]]:
+    for i in range(0, len(utts), 16):
+        rows = [
+            torch.from_numpy(np.load(cached[utt]).astype(np.float32)) for utt in utts[i : i + 16]
+        ]
+        whole = [row[: len(row) // joined * joined] for row in rows]
+        yield utts[i : i + 16], [x.unflatten(0, (-1, joined)).mean(1) for x in whole]
 
 
 class Learner(nn.Module):
     """The projection, and what it is taught by."""
 
-    def __init__(self, train: list[Said], table: Tensor, plan: str, shrinkage: str, beta: float):
+    def __init__(
+        self, train: list[Said], table: Tensor, plan: str, shrinkage: str, conf: AlignmentConf
+    ):
         super().__init__()
         frames, rows = torch.cat([one.frames for one in train]), [one.features for one in train]
         self.mean, self.deviation = frames.mean(0), frames.std(0)
@@ -100,7 +134,7 @@ class Learner(nn.Module):
             self.table = whitening(table[used], float(shrinkage))(table)
         self.project = nn.Linear(frames.shape[1], table.shape[1])
         self.own = nn.Linear(frames.shape[1], table.shape[1]) if plan == "static" else None
-        self.conf = AlignmentConf(max_iters=100, temporal_weight=beta)
+        self.conf = conf
 
     def forward(self, said: list[Said]) -> tuple[Tensor, Any, Tensor, Tensor]:
         """Return the loss, the alignment, and the lengths of both sides."""
@@ -151,25 +185,32 @@ def main() -> None:
     """Train and score every combination; print a table, means over seeds and their spread."""
     args = get_parser().parse_args()
     torch.set_num_threads(1)
-    config, weights = args.experiment / "config.yaml", args.experiment / args.model_file
-    model, _ = ASRTask.build_model_from_file(str(config), str(weights), "cpu")
+    model = None
+    if args.experiment:
+        config, weights = args.experiment / "config.yaml", args.experiment / args.model_file
+        model = ASRTask.build_model_from_file(str(config), str(weights), "cpu")[0].eval()
     lm = LanguageModel(args.lm)
     with torch.no_grad():
-        sets = [read(args, model.eval(), lm, args.train, args.utterances[0])]
+        sets = [read(args, model, lm, args.train, args.utterances[0])]
         sets += [read(args, model, lm, folder, args.utterances[1]) for folder in args.tests]
-    print(f"| plan | shrinkage | β | {' | '.join(f'{t.name}: F1, entropy' for t in args.tests)} |")
-    print(f"|{'---|' * (3 + len(args.tests))}")
-    for plan, shrinkage, beta in itertools.product(args.plans, args.shrinkages, args.priors):
+    sets_shown = " | ".join(f"{t.name}: F1, entropy" for t in args.tests)
+    print(f"| plan | shrinkage | kind | β | {sets_shown} |")
+    print(f"|{'---|' * (4 + len(args.tests))}")
+    rows = itertools.product(args.plans, args.shrinkages, args.kinds, args.priors)
+    for plan, shrinkage, kind, beta in rows:
+        if beta and kind not in TRANSPORTS:
+            continue
+        conf = AlignmentConf(kind, max_iters=100, temporal_weight=beta)
         found = []
         for seed in args.seeds:
             torch.manual_seed(seed)
-            learner = Learner(sets[0], lm.table, plan, shrinkage, beta)
+            learner = Learner(sets[0], lm.table, plan, shrinkage, conf)
             learn(learner, sets[0], args.epochs)
             found.append([score(learner, said, args.hop) for said in sets[1:]])
         figures = np.array(found)  # (seeds, sets, 2)
         cells = [f"{f1.mean():.1f} ({f1.min():.1f}–{f1.max():.1f}), {entropy.mean():.2f}"
                  for f1, entropy in figures.transpose(1, 2, 0)]  # fmt: skip
-        print(f"| {plan} | {shrinkage} | {beta:g} | {' | '.join(cells)} |", flush=True)
+        print(f"| {plan} | {shrinkage} | {kind} | {beta:g} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch.nn import functional
 from espnet_otreg.ot.align_options import TRANSPORTS, AlignmentConf
 from espnet_otreg.ot.cost import COST_RANGE, cosine_cost, cost_matrix
 from espnet_otreg.ot.gromov import fused_gromov
+from espnet_otreg.ot.monotone import monotone_plan
 from espnet_otreg.ot.prior import counting_prior, squared_offsets, temporal_prior
 from espnet_otreg.ot.sinkhorn import sinkhorn
 from espnet_otreg.ot.tensors import check_lengths, full_precision, length_mask, zeroed
@@ -57,7 +58,9 @@ def align(
     cost = cost_matrix(speech, text, conf.cost)
     places = _places(places, cost, conf)
     with torch.no_grad(), full_precision(speech.device):
-        if conf.kind not in TRANSPORTS:
+        if conf.kind == "monotone":
+            plan = _monotone(cost, n, m, conf.epsilon)
+        elif conf.kind not in TRANSPORTS:
             plan = _column_plan(cost, n, m, conf, places)
         elif conf.structure_weight > 0:
             plan = _structured(cost, speech, text, n, m, conf, places)
@@ -171,6 +174,13 @@ def _structured(
     within = cosine_cost(speech, speech), cosine_cost(text, text)
     plan = fused_gromov(cost + prior, *within, n, m, conf.structure(spread))
     return _Plan(plan.coupling, plan.marginal_error, plan.converged)
+
+
+def _monotone(cost: torch.Tensor, n: torch.Tensor, m: torch.Tensor, epsilon: float) -> _Plan:
+    """Keep the tokens' order; an utterance with fewer frames than tokens has no such plan."""
+    P, possible = monotone_plan(cost, n, m, epsilon)
+    missing = (n > 0) & (m > 0) & ~possible
+    return _Plan(P, missing.to(cost.dtype), ~missing)
 
 
 def _column_plan(

@@ -8,7 +8,7 @@ from espnet_otreg.ot.gromov import GromovOptions
 from espnet_otreg.ot.options import SolverOptions, check_options, option, same
 
 TRANSPORTS = ("balanced", "unbalanced", "semi_relaxed")
-KINDS = (*TRANSPORTS, "diagonal", "softmax")
+KINDS = (*TRANSPORTS, "monotone", "diagonal", "softmax")
 REFERENCES = ("product", "counting")
 PLACES = ("diagonal", "ctc")
 
@@ -21,8 +21,9 @@ class AlignmentConf:
     """How frames and tokens are aligned."""
 
     kind: str = option(
-        "unbalanced", "transport with hard, relaxed or half relaxed marginals, or a control: "
-        "diagonal by place alone, softmax by likeness alone", choices=KINDS,
+        "unbalanced", "transport with hard, relaxed or half relaxed marginals; monotone: all ways "
+        "through the tokens in their order; or a control: diagonal by place alone, softmax by "
+        "likeness alone", choices=KINDS,
     )  # fmt: skip
     cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
     epsilon: float = same(SolverOptions, "epsilon", 0.05)

@@ -9,7 +9,10 @@ from espnet_otreg.ot import AlignmentConf
 from .problems import INF
 
 WRONG = [
-    ({"kind": "optimal"}, ["kind", "balanced, unbalanced, semi_relaxed, diagonal, softmax"]),
+    (
+        {"kind": "optimal"},
+        ["kind", "balanced, unbalanced, semi_relaxed, monotone, diagonal, softmax"],
+    ),
     ({"cost": "l1"}, ["cost", "cosine, sqeuclidean", "'l1'"]),
     ({"reference": "uniform"}, ["reference", "product, counting", "'uniform'"]),
     ({"epsilon": 0.0}, ["epsilon", "above 0"]),
@@ -45,6 +48,9 @@ WRONG = [
         {"kind": "balanced", "structure_weight": 1.0, "temporal_places": "ctc"},
         ["temporal_places", "structure_weight below 1"],
     ),
+    ({"kind": "monotone", "temporal_weight": 0.1}, ["temporal_weight", "'monotone'"]),
+    ({"kind": "monotone", "reference": "counting"}, ["reference", "'monotone'"]),
+    ({"kind": "monotone", "dustbin": True}, ["dustbin", "'monotone'"]),
     ({"kind": "softmax", "reference": "counting"}, ["reference", "'softmax'"]),
 ]
 
