@@ -56,11 +56,11 @@ def music(level: int) -> Range | None:
 _FULL = {"en": (3600, 150, 400), "es": (3600, 150, 400), "fr": (3600, 100, 320)}
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {  # sentences in train, dev, test
     "smoke": dict.fromkeys(VOICES, (6, 3, 3)),
+    "hour": {language: (1100, dev, test) for language, (_, dev, test) in _FULL.items()},
     "full": _FULL,
     "large": {**_FULL, "en": (10800, 150, 400)},  # all English that is packaged; dev, test as full
 }
-FEWEST = {
+FEWEST = {  # sentences left to train, below which a language is refused
     "smoke": 6,
-    "full": 600,
-    "large": 600,
-}  # sentences left to train, below which a language is refused
+    **dict.fromkeys(("hour", "full", "large"), 600),
+}

@@ -31,8 +31,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--size",
         choices=list(natural.SIZES),
         default="full",
-        help="smoke: seconds, by Pico's voices alone; full: hours; large: three times the English "
-        "of full, tested on the same [full]",
+        help="smoke: seconds, by Pico's voices alone; full: about three hours; hour: a part of it; "
+        "large: three times the English of full; the last three are tested on the same [full]",
     )
     parser.add_argument(
         "--languages", default="en", help=f"of {' '.join(natural.VOICES)}, or `all` [en]"

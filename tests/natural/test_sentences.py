@@ -2,6 +2,7 @@ import pytest
 
 from espnet_otreg.corpora.record import by_category
 from espnet_otreg.errors import UserError
+from espnet_otreg.natural import SIZES
 from espnet_otreg.natural.sentences import Sentence, deal, fault, find
 from tests.support import packages
 
@@ -99,3 +100,10 @@ def test_splits_share_no_sentence_and_depend_on_seed_and_words_alone():
     assert deal(sentences, "en", (12, 5, 8), 1) != dealt
     assert deal(sentences, "en", (99, 5, 8), 0)["test"] == dealt["test"]
     assert len(deal(sentences, "en", (99, 5, 8), 0)["train"]) == 17
+    assert deal(sentences, "en", (4, 5, 8), 0)["train"] == dealt["train"][:4]
+
+
+def test_sizes_of_the_corpus_are_tested_on_the_same_sentences_and_an_hour_is_a_part_of_three():
+    for language in SIZES["full"]:
+        hour, full, large = (SIZES[size][language] for size in ("hour", "full", "large"))
+        assert hour[1:] == full[1:] == large[1:] and hour[0] < full[0] <= large[0]
