@@ -21,10 +21,9 @@ real_speech() {  # real_speech LANGS CORPUS ...: set PROMPTS and NATURAL, where 
     local lang folder texts
     if [ -z "${PROMPTS}" ] && [[ " ${*:2} " == *" prompts "* ]]; then
         export PROMPTS=${DOWNLOADS}/prompts
-        mkdir -p "${PROMPTS}"
         for lang in $1; do  # links alone: what else was fetched is no part of the corpus
             folder=$(part --langs "asterisk-${lang}")
-            ln -sfn "${folder}" "${PROMPTS}/asterisk-${lang}"
+            [ "${plan}" = true ] || { mkdir -p "${PROMPTS}"; ln -sfn "${folder}" "${PROMPTS}/asterisk-${lang}"; }
         done
     fi
     if [ -z "${NATURAL}" ] && [[ " ${*:2} " == *" natural "* ]]; then

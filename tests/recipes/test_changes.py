@@ -320,6 +320,20 @@ def test_the_real_recipe_takes_folders_in_place_of_packages(finished, tmp_path):
     assert not (tmp_path / "nothing is fetched").exists()
 
 
+def test_a_plan_of_the_real_recipe_makes_nothing_of_what_was_fetched(finished, tmp_path):
+    recipe = copy.copy(finished)
+    recipe.script = "./run_real.sh"
+    make_folders(tmp_path)
+    home = tmp_path / "downloads"
+    for name in ("asterisk-en", "natural-en", "whisper-base", "smollm2-135m"):
+        (home / name).mkdir(parents=True)
+        (home / name / "config.json").write_text("{}")
+    before = sorted(home.rglob("*"))
+    graph = recipe.graph("--plan", NATURAL="", PROMPTS="", DOWNLOADS=str(home))
+    assert "score:init:prompts_all3" in graph.steps
+    assert sorted(home.rglob("*")) == before
+
+
 def test_the_transfer_recipe_takes_a_pretrained_encoders_frames(finished, tmp_path):
     recipe = copy.copy(finished)
     recipe.script = "./run_transfer.sh"
