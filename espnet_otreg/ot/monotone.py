@@ -41,6 +41,7 @@ def monotone_plan(
     return (plan / heard.clamp(min=1).view(-1, 1, 1)).to(cost.dtype), possible
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def posterior(scores: torch.Tensor, heard: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
     """Return how likely each frame is each token's (B, T, U), over all ways.
@@ -53,9 +54,10 @@ def posterior(scores: torch.Tensor, heard: torch.Tensor, said: torch.Tensor) -> 
         said: (B,) tokens, no more than frames
     """
     # Every way passes every frame once: what is the same for all its states changes nothing
+    scores = scores.clone()  # what was made in inference mode knows no gradient, its copy does
     scores = (scores - scores.amax(2, keepdim=True)).requires_grad_()
     places = torch.arange(1, scores.shape[2], device=scores.device).expand(len(scores), -1)
-    given = scores.transpose(0, 1), places, heard.clamp(min=1), said
+    given = scores.transpose(0, 1), places, heard.clamp(min=1), said.clone()
     total = ctc_loss(*given, reduction="sum", zero_infinity=True)
     (found,) = torch.autograd.grad(total, scores)
     # PyTorch takes scores for normalised: its gradient is exp(score) less the posterior

@@ -94,6 +94,16 @@ def test_batch_neighbours_and_padding_change_neither_value_nor_gradient(conf):
 
 
 @every
+def test_the_plan_is_the_same_in_inference_mode(conf):
+    given = batch()
+    expected = align(*given, conf).coupling
+    with torch.inference_mode():
+        own = [tensor.clone() for tensor in given]
+        found = align(*own, conf).coupling
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@every
 def test_masses_are_the_sums_of_a_plan_of_probabilities(conf):
     out = align(*batch(), conf)
     assert (out.coupling >= 0).all()
