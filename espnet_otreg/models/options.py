@@ -253,6 +253,10 @@ class TransferConf:
         "token list",
     )  # fmt: skip
     whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.01)
+    centre_frames: bool = option(
+        False, "take from the projected frames of an utterance their mean, before anything is "
+        "compared with them: what all frames have in common tells none from another",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_options(self)

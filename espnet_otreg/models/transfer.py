@@ -21,8 +21,8 @@ from espnet_otreg.models.options import TransferConf
 from espnet_otreg.models.teacher import FEATURES, Teacher
 from espnet_otreg.ot.align import Alignment, align
 from espnet_otreg.ot.align_options import AlignmentConf
-from espnet_otreg.ot.diagnostics import ends_mass, relative_entropy
-from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
+from espnet_otreg.ot.diagnostics import told_of_plan
+from espnet_otreg.ot.tensors import centred, full_precision, length_mask, zeroed
 
 _TOP, _ENCODED = 0, -1  # places of what is projected for the text, and of what goes in there
 
@@ -141,7 +141,7 @@ class OTTransferASRModel(ESPnetASRModel):
         measured = {
             "loss_align": align_loss.detach(),
             "ot_cost": transport.detach(),
-            **_of_plan(terms[0][1], text_lengths),
+            **told_of_plan(terms[0][1], text_lengths),
             **blank_share(self._blanks.share(frame_lengths)),
         }
         if conf.distil_weight > 0:
@@ -200,7 +200,7 @@ class OTTransferASRModel(ESPnetASRModel):
         if self.plan_projection is None:
             return None
         assert self._seen is not None
-        projected = self.plan_projection(self._seen[_ENCODED]).float()
+        projected = self._own(self.plan_projection(self._seen[_ENCODED])).float()
         static = self.teacher.static(text, text_lengths)
         return align(projected, frame_lengths, static, text_lengths + 2, self.alignment_conf, times)
 
@@ -244,7 +244,13 @@ class OTTransferASRModel(ESPnetASRModel):
         seen = self._seen
         assert seen is not None
         inner = zip(self.layers, self.layer_projections, strict=True)
-        return [seen[_TOP], *(project(seen[layer]) for layer, project in inner)]
+        frames = [seen[_TOP], *(project(seen[layer]) for layer, project in inner)]
+        return [self._own(projected) for projected in frames]
+
+    def _own(self, projected: Tensor) -> Tensor:
+        if not self.transfer_conf.centre_frames:
+            return projected
+        return centred(projected.float(), self._frame_lengths())
 
     def _frame_lengths(self) -> Tensor:
         assert self._encoded is not None
@@ -276,15 +282,6 @@ class OTTransferASRModel(ESPnetASRModel):
     def _blocks(self) -> nn.ModuleList:
         blocks = getattr(self.encoder, "encoders", None)
         return blocks if blocks is not None else nn.ModuleList()
-
-
-def _of_plan(plan: Alignment, text_lengths: Tensor) -> dict[str, Tensor]:
-    return {
-        "ot_mass": plan.speech_mass.sum(1).mean(),
-        "ot_marginal_error": plan.marginal_error.mean(),
-        "ot_entropy": relative_entropy(plan, text_lengths + 2).mean(),
-        "ot_ends_mass": ends_mass(plan, text_lengths).mean(),
-    }
 
 
 # ESPnet reads a class's options from its signature: show the stock ones and ours

@@ -62,6 +62,16 @@ def relative_entropy(plan: TransportPlan | Alignment, text_lengths: torch.Tensor
     return torch.where(most > 0, plan_entropy(plan) / torch.where(most > 0, most, 1), 0)
 
 
+def told_of_plan(plan: Alignment, text_lengths: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what the log tells of a plan to `text_lengths` (B,) tokens between [CLS] and [SEP]."""
+    return {
+        "ot_mass": plan.speech_mass.sum(1).mean(),
+        "ot_marginal_error": plan.marginal_error.mean(),
+        "ot_entropy": relative_entropy(plan, text_lengths + 2).mean(),
+        "ot_ends_mass": ends_mass(plan, text_lengths).mean(),
+    }
+
+
 class ConvergenceWatch:
     """Warns once when plans miss the tolerance, without making a GPU wait at every step."""
 

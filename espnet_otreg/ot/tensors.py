@@ -16,6 +16,13 @@ def zeroed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(~length_mask(lengths.to(x.device), x.shape[1]).unsqueeze(2), 0)
 
 
+def centred(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return x (B, L, D), 0 beyond the lengths, less each row's own mean over what is within."""
+    x, lengths = zeroed(x, lengths), lengths.to(x.device)
+    mean = x.sum(1, keepdim=True) / lengths.clamp(min=1).view(-1, 1, 1)
+    return zeroed(x - mean, lengths)
+
+
 def check_lengths(name: str, lengths: torch.Tensor, batch: int, size: int) -> None:
     """Refuse lengths of the wrong shape, or (where looking is free) outside 0..size."""
     if lengths.shape != (batch,):

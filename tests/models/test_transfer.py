@@ -161,9 +161,23 @@ def align_without_places(model, projected, lengths, features):
     return align(projected, lengths, *features, conf).coupling
 
 
-@pytest.mark.parametrize("alignment", [{}, AT_CTC])
-def test_the_terms_do_not_depend_on_batch_neighbours(build_model, alignment):
-    model = taught(build_model, alignment, layers=[1]).eval()
+def test_centred_frames_know_nothing_of_what_all_of_them_have_in_common(build_model, taught_batch):
+    model = taught(build_model, centre_frames=True).eval()
+    before = run(model, taught_batch)[1]
+    with torch.no_grad():
+        model.postencoder.to_text.bias += 30 * torch.randn_like(model.postencoder.to_text.bias)
+    after = run(model, taught_batch)[1]
+    for key in ("loss_align", "ot_cost", "ot_entropy"):
+        torch.testing.assert_close(after[key], before[key], rtol=1e-4, atol=1e-4)
+    as_they_are = taught(build_model).eval()
+    as_they_are.load_state_dict(model.state_dict())
+    assert abs(run(as_they_are, taught_batch)[1]["ot_cost"] - before["ot_cost"]) > 0.01
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("alignment", [{}, AT_CTC, {"kind": "monotone"}])
+def test_the_terms_do_not_depend_on_batch_neighbours(build_model, alignment, centred):
+    model = taught(build_model, alignment, layers=[1], centre_frames=centred).eval()
     together = add_features(make_batch([30, 22, 14], [6, 4, 3]))
     alone = []
     for row, (frames, tokens) in enumerate([(30, 6), (22, 4), (14, 3)]):
