@@ -50,6 +50,10 @@ class OTConf:
         "directions", choices=("none", "vocabulary"),
     )  # fmt: skip
     whiten_shrinkage: float = same(WhitenOptions, "shrinkage", 0.1)
+    centre_frames: bool = option(
+        False, "take from an utterance's frames their mean, before anything is compared with them: "
+        "what all frames have in common tells none from another",
+    )  # fmt: skip
     unique_threshold: float = option(
         0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
     )

@@ -78,6 +78,20 @@ def test_gradients_pass_the_whitening_and_nan_in_padding_does_not():
     assert found[0][1][0].any() and not found[0][1][1, 5:].any()
 
 
+@pytest.mark.parametrize("whiten", ["none", "vocabulary"])
+def test_centred_frames_know_nothing_of_what_all_of_them_have_in_common(whiten):
+    table, lengths = torch.randn(20, 8), torch.tensor([9, 5])
+    said = Transcripts(torch.tensor([[3, 4, 5], [6, 7, -1]]), torch.tensor([3, 2]))
+    frames = torch.randn(2, 9, 8)
+    own = torch.randn(2, 1, 8)  # of each utterance
+    for centre in (True, False):
+        term = TransportTerm(OTConf(whiten=whiten, centre_frames=centre))
+        targets = term.targets(said, table, 0)
+        with_it = term(frames + 10 * own, lengths, targets, table).cost
+        without = term(frames, lengths, targets, table).cost
+        assert torch.allclose(with_it, without, atol=1e-4) == centre
+
+
 def test_a_table_of_equal_rows_is_an_error_that_names_the_option():
     conf = {"ctc_weight": 0.3, "ot_conf": {"text_table": "ctc", **WHITE}}
     model = build_asr(model="otreg", model_conf=conf).eval()
