@@ -17,8 +17,8 @@ real=(
     --language_model bert-base-chinese
     --frames_per_second 24
     --init_config conf/transfer/aishell/init.yaml
-    --asr_config "$(echo conf/transfer/aishell/{ctc,balanced,unbalanced}.yaml)"
-    --names "CTC;balanced;unbalanced"
+    --asr_config "$(echo conf/transfer/aishell/{ctc,untaught,balanced,unbalanced}.yaml)"
+    --names "CTC;CTC, by the same η;balanced;unbalanced"
 )
 mini=(
     --langs "en es fr"

@@ -104,7 +104,7 @@ def test_the_loss_is_the_cross_entropy_at_the_tokens_frames_without_the_blank(te
             log_probs = logits[frame, 1:].log_softmax(0)
             for token, share in zip(ids[row, place], shares[row, place], strict=True):
                 total -= float((share * log_probs[token - 1]).detach())
-        assert float(found[row]) == pytest.approx(total / len(at), rel=1e-5)
+        assert float(found[row].detach()) == pytest.approx(total / len(at), rel=1e-5)
 
 
 def test_it_enters_the_loss_by_its_weight_and_teaches_encoder_and_output_layer(teacher):
