@@ -11,15 +11,9 @@ from espnet_otreg.files import nan_to_null, writing
 from espnet_otreg.scoring.chance import READING, covered, result_json, variance_table
 from espnet_otreg.scoring.comparison import Comparison, Part
 from espnet_otreg.scoring.matrix import Matrix, matrix_json, matrix_section
-from espnet_otreg.scoring.provenance import (
-    NOT_RECORDED,
-    Provenance,
-    TrainingRun,
-    read_training_run,
-)
+from espnet_otreg.scoring.provenance import Provenance, read_training_run
 from espnet_otreg.scoring.significance import CONFIDENCE
 from espnet_otreg.scoring.tables import (
-    Table,
     detail_table,
     difference_table,
     failure_table,
@@ -29,6 +23,7 @@ from espnet_otreg.scoring.tables import (
     speed_table,
     verdicts,
 )
+from espnet_otreg.scoring.trainings import skipped_updates, training_table, unlike_steps
 from espnet_otreg.scoring.wer import TOTAL
 
 README_BEGIN = "<!-- results:begin -->"
@@ -85,8 +80,9 @@ def results_document(
         "## How this was made",
         _facts(comparison, made, device),
         markdown(set_table(comparison)),
-        markdown(_training_table(comparison)),
-        _skipped(comparison),
+        markdown(training_table(comparison)),
+        unlike_steps(comparison),
+        skipped_updates(comparison),
         _commands(comparison, made, commands),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -207,48 +203,11 @@ def _facts(comparison: Comparison, made: Provenance, device: str | None) -> str:
     return "\n".join(lines)
 
 
-def _training_table(comparison: Comparison) -> Table:
-    header = ["system", "experiment", "started", "device", "seed", "training time"]
-    rows = []
-    for system in comparison.systems:
-        for folder in system.folders:
-            run = read_training_run(folder)
-            facts = (run.started, run.device, run.seed)
-            if system.external:
-                elsewhere = ["decoded elsewhere", *([NOT_RECORDED] * 3)]
-                rows.append([system.name, str(folder), *elsewhere])
-                continue
-            known = [NOT_RECORDED if fact is None else str(fact) for fact in facts]
-            rows.append([system.name, str(folder), *known, _duration(run)])
-    return Table(header, rows, text_columns=4)
-
-
-def _skipped(comparison: Comparison) -> str:
-    """Name the trainings that lost updates to gradients that were not finite."""
-    lines = []
-    for folder in (folder for system in comparison.systems for folder in system.folders):
-        run = read_training_run(folder)
-        if run.updates and run.skipped_updates:
-            share = 100 * run.skipped_updates / run.updates
-            of = f"{run.skipped_updates} of {run.updates}"
-            lines.append(f"- `{folder}`: {share:.2g} % of updates skipped (not finite), {of}")
-    return "\n".join(lines)
-
-
 def _commands(comparison: Comparison, made: Provenance, commands: Sequence[str]) -> str:
     runs = [read_training_run(folder) for s in comparison.systems for folder in s.folders]
     trained = [shown(shlex.split(run.command)) for run in runs if run.command is not None]
     unique = dict.fromkeys([*commands, *trained, made.command])
     return "\n".join(["```sh", *unique, "```"])
-
-
-def _duration(run: TrainingRun) -> str:
-    if run.wall_time_s is None:
-        return NOT_RECORDED
-    minutes, seconds = divmod(round(run.wall_time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    unfinished = " (unfinished)" if run.finished is False else ""
-    return f"{hours}:{minutes:02d}:{seconds:02d}{unfinished}"
 
 
 def _set_json(comparison: Comparison, index: int) -> dict[str, Any]:

@@ -40,6 +40,14 @@ class TrainingRun(NamedTuple):
     finished: bool | None = None
     updates: int | None = None
     skipped_updates: int | None = None  # those of them without a finite gradient
+    clipped_updates: int | None = None  # those with one that was too large, and made smaller
+
+    @property
+    def clipped(self) -> float | None:
+        """Return the share in % of the updates that were clipped."""
+        if not self.updates or self.clipped_updates is None:
+            return None
+        return 100 * self.clipped_updates / self.updates
 
 
 def provenance(command: str) -> Provenance:
@@ -114,6 +122,7 @@ _FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "finished": ("true or false", lambda value: type(value) is bool),
     "updates": ("a count", _is_count),
     "skipped_updates": ("a count", _is_count),
+    "clipped_updates": ("a count", _is_count),
 }
 
 

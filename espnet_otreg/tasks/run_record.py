@@ -48,21 +48,26 @@ class Record:
             "max_epoch": getattr(args, "max_epoch", None),
             "updates": earlier.get("updates", 0),
             "skipped_updates": earlier.get("skipped_updates", 0),
-            "epochs": earlier.get("epochs", {}),  # epoch -> [updates tried, skipped of them]
+            "clipped_updates": earlier.get("clipped_updates"),  # None: not known of all
+            "epochs": earlier.get("epochs", {}),  # epoch -> updates tried, skipped, clipped of them
             "device": device_name(args.ngpu),
             "seed": args.seed,
             "espnet": espnet_version(),
             "torch": torch.__version__,
         }
 
-    def note_epoch(self, epoch: int, updates: int, skipped: int) -> None:
-        """Note an epoch's updates, and those skipped for want of a finite gradient."""
+    def note_epoch(
+        self, epoch: int, updates: int, skipped: int, clipped: int | None = None
+    ) -> None:
+        """Note an epoch's updates, those skipped for want of a finite gradient, those clipped."""
         counts = self.content["epochs"]
         kept = {key: value for key, value in counts.items() if int(key) < epoch}  # one redone
-        kept[str(epoch)] = [updates, skipped]
+        kept[str(epoch)] = [updates, skipped, *(() if clipped is None else (clipped,))]
         self.content["epochs"] = kept
-        self.content["updates"] = sum(tried for tried, _ in kept.values())
-        self.content["skipped_updates"] = sum(skips for _, skips in kept.values())
+        self.content["updates"] = sum(tried for tried, *_ in kept.values())
+        self.content["skipped_updates"] = sum(skips for _, skips, *_ in kept.values())
+        known = all(len(each) > 2 for each in kept.values())  # not by ESPnet3 or earlier versions
+        self.content["clipped_updates"] = sum(c[2] for c in kept.values()) if known else None
         self.write()
 
     def write(self) -> None:

@@ -87,7 +87,8 @@ class WholeTrainer(Trainer):
             failure = NOTHING_FINITE if tried else NO_UPDATE
             cls._failure = failure.format(epoch=cls._epoch, updates=tried)
         if cls.record is not None:
-            cls.record.note_epoch(cls._epoch, tried, tried - taken)
+            clipped = sum(value.value > 0 for value in reporter.stats.get("clip", ()))
+            cls.record.note_epoch(cls._epoch, tried, tried - taken, clipped)
         return nothing_finite
 
     @classmethod

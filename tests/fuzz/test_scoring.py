@@ -123,7 +123,7 @@ def experiment(folder, wrong):
     timing = {"audio_s": 8.0, "decoding_s": 4.0, "utterances": 4, "device": "cpu"}
     timing |= {"processes": 1, "input": "recordings"}
     run = {"command": "./run.sh --seed 1", "wall_time_s": 3725.4, "device": "cpu", "seed": 1}
-    run |= {"updates": 9, "skipped_updates": 2}
+    run |= {"updates": 9, "skipped_updates": 2, "clipped_updates": 4}
     (folder / TAG / SET / "timing.json").write_text(json.dumps(timing))
     (folder / "run.json").write_text(json.dumps({**run, "started": "today", "finished": True}))
 

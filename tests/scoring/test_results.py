@@ -174,3 +174,18 @@ def test_a_page_says_which_trainings_lost_updates_and_only_those(experiments):
         Path("exp", name, "run.json").write_text(json.dumps(record))
     assert "- `exp/ot_1`: 0.5 % of updates skipped (not finite), 6 of 1200" in page()
     assert page().count("updates skipped") == 1
+
+
+def test_a_page_says_whose_gradients_were_clipped_unlike_the_baselines(experiments):
+    def page(**records):
+        for name, record in records.items():
+            Path("exp", name, "run.json").write_text(json.dumps(record))
+        made = Provenance("2025-01-01 00:00 UTC", "abc123", {"jiwer": "4.0"}, "compare")
+        return results_document(run(experiments), made, [], None)
+
+    base, little = ({"updates": 400, "clipped_updates": count} for count in (180, 24))
+    for other in ({"updates": 400, "clipped_updates": 200}, little | {"updates": 900},
+                  {"updates": 400}):  # fmt: skip
+        assert "Unlike steps" not in page(base=base, ot_1=other, ot_2=other)
+    told = page(base=base, ot_1=little, ot_2=little | {"clipped_updates": 32})
+    assert "clipped in 45 % of base's steps, but: ot_1 7 %" in told

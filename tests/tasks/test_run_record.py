@@ -57,6 +57,7 @@ def test_time_and_counts_go_on_over_runs(args, tmp_path):
     content = read_json(tmp_path / "run.json")
     assert 100 < content["wall_time_s"] < 200
     assert (content["updates"], content["skipped_updates"]) == (10, 1)
+    assert content["clipped_updates"] is None  # of the epochs before nobody counted them
 
 
 @pytest.mark.parametrize(
