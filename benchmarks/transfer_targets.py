@@ -74,6 +74,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--utterances", type=int, nargs=2, default=(900, 150), help="train, test")
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=PLANS)
     parser.add_argument("--kinds", nargs="+", default=["unbalanced"], help="alignment_conf.kind")
+    parser.add_argument(
+        "--centre",
+        choices=("corpus", "utterance", "none"),
+        default="corpus",
+        help="of frames: less the corpus's mean and over its deviation, less their utterance's "
+        "mean (as centre_frames does), or as they are [corpus]",
+    )
     parser.add_argument("--shrinkages", nargs="+", default=["none", "0.01", "0.1"])
     parser.add_argument("--priors", type=float, nargs="+", default=[0.0, 0.05], help="β")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -118,6 +125,18 @@ def _joined(
         yield utts[i : i + 16], [x.unflatten(0, (-1, joined)).mean(1) for x in whole]
 
 
+def centred(sets: list[list[Said]], centre: str) -> list[list[Said]]:
+    """Take from frames what many of them have in common; the first set is the corpus."""
+    corpus = torch.cat([one.frames for one in sets[0]])
+    mean, deviation = corpus.mean(0), corpus.std(0)
+    take = {
+        "corpus": lambda frames: (frames - mean) / deviation,
+        "utterance": lambda frames: frames - frames.mean(0),
+        "none": lambda frames: frames,
+    }[centre]
+    return [[one._replace(frames=take(one.frames)) for one in said] for said in sets]
+
+
 class Learner(nn.Module):
     """The projection, and what it is taught by."""
 
@@ -125,23 +144,21 @@ class Learner(nn.Module):
         self, train: list[Said], table: Tensor, plan: str, shrinkage: str, conf: AlignmentConf
     ):
         super().__init__()
-        frames, rows = torch.cat([one.frames for one in train]), [one.features for one in train]
-        self.mean, self.deviation = frames.mean(0), frames.std(0)
+        size, rows = train[0].frames.shape[1], [one.features for one in train]
         self.table, self.plan, self.white = table, plan, nn.Identity().forward
         if shrinkage != "none":
             used = torch.cat([one.ids[1:-1] for one in train]).unique()
             self.white = whitening(torch.cat([row[1:-1] for row in rows]), float(shrinkage))
             self.table = whitening(table[used], float(shrinkage))(table)
-        self.project = nn.Linear(frames.shape[1], table.shape[1])
-        self.own = nn.Linear(frames.shape[1], table.shape[1]) if plan == "static" else None
+        self.project = nn.Linear(size, table.shape[1])
+        self.own = nn.Linear(size, table.shape[1]) if plan == "static" else None
         self.conf = conf
 
     def forward(self, said: list[Said]) -> tuple[Tensor, Any, Tensor, Tensor]:
         """Return the loss, the alignment, and the lengths of both sides."""
         n = torch.tensor([len(one.frames) for one in said])
         m = torch.tensor([len(one.ids) for one in said])
-        x = pad_sequence([one.frames for one in said], batch_first=True) - self.mean
-        x = x / self.deviation
+        x = pad_sequence([one.frames for one in said], batch_first=True)
         features = self.white(pad_sequence([one.features for one in said], batch_first=True))
         static = self.table[pad_sequence([one.ids for one in said], batch_first=True)]
         heard = self.project(x)
@@ -193,6 +210,7 @@ def main() -> None:
     with torch.no_grad():
         sets = [read(args, model, lm, args.train, args.utterances[0])]
         sets += [read(args, model, lm, folder, args.utterances[1]) for folder in args.tests]
+    sets = centred(sets, args.centre)
     sets_shown = " | ".join(f"{t.name}: F1, entropy" for t in args.tests)
     print(f"| plan | shrinkage | kind | β | {sets_shown} |")
     print(f"|{'---|' * (4 + len(args.tests))}")

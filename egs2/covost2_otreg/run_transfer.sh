@@ -58,8 +58,8 @@ if [[ " $* " != *" --help "* && " $* " != *" -h "* ]] && [ -n "$(value speech_en
         --allow_missing true  # three hours of speech do not have every piece
         --normaliser whisper_english
         --init_config "${conf}/init.yaml"
-        --asr_config "$(echo ${conf}/{ctc,untaught,balanced,unbalanced,whitened,monotone,guided}.yaml)"
-        --names "CTC;CTC, by the same η;balanced;unbalanced;unbalanced, whitened, with a prior;in order, whitened;unbalanced, guided by CTC"
+        --asr_config "$(echo ${conf}/{ctc,ctc_unclipped,untaught,balanced,unbalanced,whitened,monotone,guided}.yaml)"
+        --names "CTC;CTC, never clipped;CTC, by the same η;balanced;unbalanced;unbalanced, whitened, with a prior;in order, whitened, centred;unbalanced, guided by CTC"
         --seeds "1 2 3"
         --results exp/real_transfer
     )

@@ -22,7 +22,7 @@ from espnet_otreg.models.teacher import FEATURES, Teacher
 from espnet_otreg.ot.align import Alignment, align
 from espnet_otreg.ot.align_options import AlignmentConf
 from espnet_otreg.ot.diagnostics import told_of_plan
-from espnet_otreg.ot.tensors import centred, full_precision, length_mask, zeroed
+from espnet_otreg.ot.tensors import at_least_float32, centred, full_precision, length_mask, zeroed
 
 _TOP, _ENCODED = 0, -1  # places of what is projected for the text, and of what goes in there
 
@@ -250,7 +250,7 @@ class OTTransferASRModel(ESPnetASRModel):
     def _own(self, projected: Tensor) -> Tensor:
         if not self.transfer_conf.centre_frames:
             return projected
-        return centred(projected.float(), self._frame_lengths())
+        return centred(at_least_float32(projected), self._frame_lengths())
 
     def _frame_lengths(self) -> Tensor:
         assert self._encoded is not None

@@ -20,7 +20,7 @@ from espnet_otreg.ot import OTRegLoss, OTRegOutput, Targets, unique_targets
 from espnet_otreg.ot.contrast import plan_contrast
 from espnet_otreg.ot.diagnostics import relative_entropy, silence_mass
 from espnet_otreg.ot.loss import weighted_mean
-from espnet_otreg.ot.tensors import centred
+from espnet_otreg.ot.tensors import at_least_float32, centred
 from espnet_otreg.ot.whiten import Whitener
 
 _MOST_SILENCE = 0.95  # what tokens have left of an utterance that CTC calls blank throughout
@@ -79,7 +79,7 @@ class TransportTerm(nn.Module):
             frames, text = whiten(frames), whiten(text)
             rows = whiten(table) if self.conf.contrast_weight > 0 else table
         if self.conf.centre_frames:
-            frames = centred(frames.float(), frame_lengths)
+            frames = centred(at_least_float32(frames), frame_lengths)
         out = self.loss(
             frames,
             frame_lengths,

@@ -97,7 +97,7 @@ class AlignmentConf:
         """Refuse what the kind would leave without effect."""
         for key, used, kinds, why in (
             ("temporal_weight", self.temporal_weight > 0, TRANSPORTS, "no other adds a prior"),
-            ("reference", self.reference != "product", TRANSPORTS, "no other has an entropy"),
+            ("reference", self.reference != "product", TRANSPORTS, "no other has one"),
             ("structure_weight", self.structure_weight > 0, TRANSPORTS[:1], "both marginals hard"),
             ("dustbin", self.dustbin, TRANSPORTS[1:], "hard marginals would fix what it takes"),
         ):

@@ -5,6 +5,8 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+_ALIKE = 1e-5  # of a vector's length
+
 
 def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     """Return a (B, size) mask that is true on the first `lengths[b]` positions of row b."""
@@ -17,10 +19,16 @@ def zeroed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def centred(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return x (B, L, D), 0 beyond the lengths, less each row's own mean over what is within."""
+    """Return x (B, L, D), 0 beyond the lengths, less each row's own mean over what is within.
+
+    A frame that is the mean but for rounding becomes 0, as its direction would be rounding's.
+    """
     x, lengths = zeroed(x, lengths), lengths.to(x.device)
     mean = x.sum(1, keepdim=True) / lengths.clamp(min=1).view(-1, 1, 1)
-    return zeroed(x - mean, lengths)
+    own = x - mean
+    with torch.no_grad():
+        alike = own.norm(dim=2, keepdim=True) <= _ALIKE * x.norm(dim=2, keepdim=True)
+    return zeroed(own.masked_fill(alike, 0), lengths)
 
 
 def check_lengths(name: str, lengths: torch.Tensor, batch: int, size: int) -> None:

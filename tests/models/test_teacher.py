@@ -9,6 +9,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.files import write_json, write_lines
 from espnet_otreg.models.teacher import FEATURES
 from espnet_otreg.ot import align, whitening
+from espnet_otreg.ot.tensors import centred
 from espnet_otreg.pretrained.masked_lm import LanguageModel
 from espnet_otreg.stages.export_stock import TRAINING_ONLY
 from tests.support.tiny_lm import save_bert
@@ -107,9 +108,13 @@ def test_static_features_are_the_input_embeddings_of_what_is_said(lm, cached, ba
         torch.testing.assert_close(found[row, : size + 2], expected)
 
 
+@pytest.mark.parametrize("centre", [False, True])
 @pytest.mark.parametrize("layers", [[], [1, 2]])
-def test_the_plan_is_of_static_features_and_the_loss_of_contextual_ones(cached, batch, layers):
-    model = taught(cached, PRIOR, **STATIC, layers=layers, whiten=True).eval()
+def test_the_plan_is_of_static_features_and_the_loss_of_contextual_ones(
+    cached, batch, layers, centre
+):
+    options = {**STATIC, "layers": layers, "whiten": True, "centre_frames": centre}
+    model = taught(cached, PRIOR, **options).eval()
     kept = []
     hook = model.postencoder.to_text.register_forward_hook(lambda *given: kept.append(given[1:]))
     _, stats, _ = run(model, batch)
@@ -117,8 +122,10 @@ def test_the_plan_is_of_static_features_and_the_loss_of_contextual_ones(cached, 
     (frames,), top = kept[0]
     static = model.teacher.static(batch["text"], batch["text_lengths"])
     sizes = batch["text_lengths"] + 2
-    projected = model.plan_projection(frames)
-    plan = align(projected, torch.tensor([30, 22, 14]), static, sizes, model.alignment_conf)
+    projected, lengths = model.plan_projection(frames), torch.tensor([30, 22, 14])
+    if centre:
+        top, projected = centred(top, lengths), centred(projected, lengths)
+    plan = align(projected, lengths, static, sizes, model.alignment_conf)
     torch.testing.assert_close(stats["ot_cost"].squeeze(), plan.cost.mean())
     torch.testing.assert_close(aligned(model, batch).coupling, plan.coupling)
     if not layers:

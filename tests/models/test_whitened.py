@@ -79,6 +79,19 @@ def test_gradients_pass_the_whitening_and_nan_in_padding_does_not():
 
 
 @pytest.mark.parametrize("whiten", ["none", "vocabulary"])
+def test_centred_frames_may_be_double_and_alike_ones_are_not_torn_apart_by_rounding(whiten):
+    table, lengths = torch.randn(20, 8, dtype=torch.double), torch.tensor([9, 1])
+    said = Transcripts(torch.tensor([[3, 4, 5], [6, -1, -1]]), torch.tensor([3, 1]))
+    term = TransportTerm(OTConf(whiten=whiten, centre_frames=True))
+    frames = torch.randn(2, 1, 8, dtype=torch.double).expand(2, 9, 8).clone().requires_grad_()
+    for dtype in (torch.double, torch.float):
+        given = frames.to(dtype), lengths, term.targets(said, table.to(dtype), 0), table.to(dtype)
+        out = term(*given)
+        (grad,) = torch.autograd.grad(out.loss, frames)
+        assert out.cost.dtype == dtype and out.loss.isfinite() and grad.abs().max() < 10
+
+
+@pytest.mark.parametrize("whiten", ["none", "vocabulary"])
 def test_centred_frames_know_nothing_of_what_all_of_them_have_in_common(whiten):
     table, lengths = torch.randn(20, 8), torch.tensor([9, 5])
     said = Transcripts(torch.tensor([[3, 4, 5], [6, 7, -1]]), torch.tensor([3, 2]))

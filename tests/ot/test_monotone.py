@@ -36,6 +36,15 @@ def test_what_all_states_of_a_frame_cost_alike_changes_nothing():
     torch.testing.assert_close(plan.sum(2), torch.full((1, 9), 1 / 9))
 
 
+@pytest.mark.parametrize(("size", "epsilon"), [(1.0, 1e-9), (1e8, 0.05)])
+def test_costs_far_above_epsilon_leave_the_cheapest_way(size, epsilon):
+    cost = size * torch.rand(1, 7, 3, dtype=torch.double)
+    plan, _ = monotone_plan(cost, torch.tensor([7]), torch.tensor([3]), epsilon)
+    cheapest = min(ways(7, 3), key=lambda way: sum(cost[0, t, u] for t, u in enumerate(way)))
+    expected = torch.eye(3, dtype=torch.double)[list(cheapest)] / 7
+    torch.testing.assert_close(plan[0], expected)
+
+
 def test_with_fewer_frames_than_tokens_there_is_none_and_it_says_so():
     speech, text = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
     out = align(speech, torch.tensor([3, 3]), text, torch.tensor([5, 2]), AlignmentConf("monotone"))
