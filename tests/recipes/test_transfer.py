@@ -16,7 +16,7 @@ from tests.support.tiny_speech import save_encoder
 
 CONF = recipe_tools.ROOT / "egs2/covost2_otreg/conf/transfer"
 TRAINING = sorted(path for path in CONF.glob("*/*.yaml"))
-STOCK = ("init", "init_early", "ctc", "ctc_attention")
+STOCK = ("init", "init_early", "ctc", "ctc_attention", "ctc_unclipped")
 TAUGHT = [path for path in TRAINING if path.stem not in STOCK]
 MODEL = "train.total_count.ave.pth"
 SETS = [f"graded{level}_test" for level in range(3)]
@@ -56,6 +56,22 @@ def test_all_systems_differ_from_the_baseline_by_the_model_alone(path):
     for own in ("transfer_conf", "alignment_conf"):
         assert ours["model_conf"].pop(own)
     assert ours == baseline
+
+
+def test_the_unclipped_control_differs_from_the_baseline_by_that_alone():
+    folder = CONF / "whisper_base_e5_small"
+    unclipped, baseline = load(folder / "ctc_unclipped.yaml"), load(folder / "ctc.yaml")
+    assert unclipped.pop("grad_clip") > 10 * baseline.pop("grad_clip")
+    assert unclipped == baseline
+
+
+@pytest.mark.parametrize("folder", sorted(CONF.glob("*/")), ids=lambda folder: folder.name)
+def test_the_control_by_eta_is_a_taught_system_that_nothing_teaches(folder):
+    untaught, taught = load(folder / "untaught.yaml"), load(folder / "unbalanced.yaml")
+    own, others = (conf["model_conf"]["transfer_conf"] for conf in (untaught, taught))
+    for weight in ("align_weight", "transport_weight"):
+        assert own.pop(weight) == 0 < others.pop(weight)
+    assert untaught == taught
 
 
 @pytest.mark.parametrize("folder", [CONF / "aishell", CONF / "mini"], ids=lambda f: f.name)
