@@ -77,7 +77,6 @@ def read_recording(speech: str | Path | np.ndarray | Tensor, rate: int) -> np.nd
         return speech.detach().cpu().float().numpy()
     if isinstance(speech, np.ndarray):
         return speech.astype(np.float32, copy=False)
-    import soundfile
     import soxr
 
     try:
