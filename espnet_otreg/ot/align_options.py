@@ -27,7 +27,7 @@ class AlignmentConf:
     )  # fmt: skip
     cost: str = option("cosine", "between a frame and a token", choices=tuple(COSTS))
     epsilon: float = same(SolverOptions, "epsilon", 0.05)
-    max_iters: int = same(SolverOptions, "max_iters", 50)
+    max_iters: int = same(SolverOptions, "max_iters", 50, "iterations at most; of transport")
     tol: float = same(SolverOptions, "tol", 1e-3)
     relax_speech: float = same(
         SolverOptions, "relax_speech", 0.5,

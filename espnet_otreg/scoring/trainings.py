@@ -33,16 +33,17 @@ def training_table(comparison: Comparison) -> Table:
 
 def unlike_steps(comparison: Comparison) -> str:
     """Say which systems of as many steps as the baseline had their gradients clipped unlike it."""
-    base, *others = ((system.name, _clipped(system.folders)) for system in comparison.systems)
+    steps = [(system.name, _clipped(system.folders)) for system in comparison.systems]
+    (baseline, of_base), *others = steps
     far = [
         f"{name} {share:.0f} %"
         for name, (updates, share) in others
-        if updates == base[1].updates and abs(share - base[1].share) > CLIPPED_UNLIKE  # nan: no
+        if updates == of_base.updates and abs(share - of_base.share) > CLIPPED_UNLIKE  # nan: no
     ]
     if not far:
         return ""
     return (
-        f"**Unlike steps.** Gradients were clipped in {base[1].share:.0f} % of {base[0]}'s steps, "
+        f"**Unlike steps.** Gradients were clipped in {of_base.share:.0f} % of {baseline}'s steps, "
         f"but: {', '.join(far)}. Clipping moves error rates by itself: compare with a system whose "
         "loss is as large, or clip none."
     )
