@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from espnet_otreg.ot.options import check_options, option
+from espnet_otreg.ot.sequences import resampled
 from espnet_otreg.ot.tensors import length_mask, zeroed
 
 
@@ -63,21 +64,7 @@ def stretched(x: Tensor, lengths: Tensor, factors: Tensor) -> tuple[Tensor, Tens
     None becomes shorter than a frame; an empty one stays empty. Padding of x must be 0.
     """
     longer = (lengths * factors).round().long().clamp(min=1) * (lengths > 0)
-    size = int(longer.max()) if len(longer) else 0
-    if size == 0:
-        return x[:, :0], longer
-    # frame j of n' covers what lies around (j + ½) n / n' in frames of the n there were
-    scale = lengths / longer.clamp(min=1)
-    place = (torch.arange(size, device=x.device) + 0.5) * scale.unsqueeze(1) - 0.5  # (B, T')
-    last = (lengths - 1).clamp(min=0).unsqueeze(1)
-    place = torch.minimum(place.clamp(min=0), last)
-    before = place.floor().long()
-    after = torch.minimum(before + 1, last)
-    share = (place - before).unsqueeze(2).to(x.dtype)
-    early, late = (
-        x.gather(1, index.unsqueeze(2).expand(-1, -1, x.shape[2])) for index in (before, after)
-    )
-    return zeroed(torch.lerp(early, late, share), longer), longer
+    return resampled(x, lengths, longer), longer
 
 
 def _masked(x: Tensor, lengths: Tensor, conf: FrameAugmentConf) -> Tensor:

@@ -54,6 +54,11 @@ class OTConf:
         False, "take from an utterance's frames their mean, before anything is compared with them: "
         "what all frames have in common tells none from another",
     )  # fmt: skip
+    plan_from: str = option(
+        "heard", "whose plan the term follows: that of the frames that the model hears, or that of "
+        "the clean ones, before slm_conf.augment, stretched alongside (model: slm)",
+        choices=("heard", "clean"),
+    )  # fmt: skip
     unique_threshold: float = option(
         0.99, "tokens nearer than this cosine are one target", low=0, above=True, high=1
     )
@@ -78,6 +83,11 @@ class OTConf:
             raise ValueError(
                 "silence: expected alike where frames_per_token says what silence weighs; "
                 "received 'ctc'"
+            )
+        if self.unroll and self.plan_from == "clean":
+            raise ValueError(
+                "plan_from: expected heard where unroll differentiates the plan, as that of clean "
+                "frames is constant; received 'clean'"
             )
         if self.end_epoch is not None and self.end_epoch < self.start_epoch:
             raise ValueError(

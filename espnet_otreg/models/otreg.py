@@ -12,6 +12,7 @@ from torch import Tensor
 
 from espnet_otreg.compat import ESPnetASRModel, force_gatherable
 from espnet_otreg.configuration import read_options
+from espnet_otreg.errors import UserError
 from espnet_otreg.models.controls import Transcripts
 from espnet_otreg.models.options import OTConf
 from espnet_otreg.models.transport_term import (
@@ -31,6 +32,8 @@ class OTRegASRModel(ESPnetASRModel):
 
     def __init__(self, *args: Any, ot_conf: dict | None = None, **kwargs: Any) -> None:
         conf = read_options(OTConf, {} if ot_conf is None else ot_conf, "ot_conf")
+        if conf.plan_from == "clean":
+            raise UserError("ot_conf.plan_from: clean belongs to model: slm, which augments frames")
         super().__init__(*args, **kwargs)
         self.ot_conf = conf
         self.length_normalized_loss = kwargs.get("length_normalized_loss", False)

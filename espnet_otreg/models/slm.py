@@ -34,6 +34,7 @@ from espnet_otreg.models.table import TableCTC, check_table_phase
 from espnet_otreg.models.transport_term import EpochCount, TransportTerm
 from espnet_otreg.ot import Compressed, compress
 from espnet_otreg.ot.sequences import ctc_compress, right_aligned, splice
+from espnet_otreg.ot.views import View
 from espnet_otreg.pretrained.bases import BaseWeights, audit, freeze, is_frozen
 from espnet_otreg.pretrained.causal_lm import CausalLM, silence_id
 
@@ -55,6 +56,7 @@ class Speech(NamedTuple):
     whole_lengths: Tensor  # (B,)
     compressed: Compressed | None  # what became of it
     told: Tensor  # (B, T', D) what CTC by the table reads: whole, or its own adapter's output
+    clean: View | None = None  # the adapter's output without augmentation, where asked for
 
 
 class SLMModel(ESPnetASRModel):
@@ -197,7 +199,11 @@ class SLMModel(ESPnetASRModel):
             grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
             with torch.set_grad_enabled(grad):
                 frames, lengths = self.encode(speech, speech_lengths)
+        clean = None
         if self.training:
+            if self.ot_conf.plan_from == "clean":
+                with torch.no_grad():
+                    clean = View(*self.adapter(frames, lengths))
             frames, lengths = augment(frames, lengths, self.augment_conf)
         whole, whole_lengths = self.adapter(frames, lengths)
         self.ot_loss.blanks.wait()
@@ -206,7 +212,7 @@ class SLMModel(ESPnetASRModel):
         if self.table_adapter is not None and not (self.training and is_frozen(self.table_adapter)):
             told = self.table_adapter(frames, lengths)[0]
         x, x_lengths = (whole, whole_lengths) if short is None else (short.x, short.lengths)
-        return Speech(x, x_lengths, whole, whole_lengths, short, told)
+        return Speech(x, x_lengths, whole, whole_lengths, short, told, clean)
 
     def read(
         self,
@@ -262,7 +268,8 @@ class SLMModel(ESPnetASRModel):
 
     def _transport(self, heard: Speech, said: Transcripts) -> tuple[Tensor, dict[str, Tensor]]:
         frames = heard.whole, heard.whole_lengths
-        out, told = self.ot_loss.measure(*frames, said, self.decoder.table, self.silence)
+        table = self.decoder.table
+        out, told = self.ot_loss.measure(*frames, said, table, self.silence, clean=heard.clean)
         return out.loss, told
 
     def collect_feats(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -286,3 +293,8 @@ def _check_parts(
         raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
     if transport.text_table != "llm":
         raise UserError("model: slm aligns with the language model's table: text_table: llm")
+    if transport.plan_from == "clean" and not conf.augment:
+        raise UserError(
+            "ot_conf.plan_from: clean follows the plan of frames that are not augmented, but "
+            "slm_conf.augment changes none: set it, or plan_from: heard"
+        )

@@ -21,6 +21,7 @@ from espnet_otreg.ot.contrast import plan_contrast
 from espnet_otreg.ot.diagnostics import relative_entropy, silence_mass
 from espnet_otreg.ot.loss import weighted_mean
 from espnet_otreg.ot.tensors import at_least_float32, centred
+from espnet_otreg.ot.views import View, follow
 from espnet_otreg.ot.whiten import Whitener
 
 _MOST_SILENCE = 0.95  # what tokens have left of an utterance that CTC calls blank throughout
@@ -63,11 +64,16 @@ class TransportTerm(nn.Module):
         table: Tensor,
         utterance_weight: Tensor | None = None,
         blanks: Tensor | None = None,
+        clean: View | None = None,
     ) -> OTRegOutput:
         """Transport frames (B, T, D) to targets out of the table (V, D), whitened if asked for.
 
-        `blanks` (B,) is the share of the frames that CTC calls blank, where it is known.
+        `blanks` (B,) is the share of the frames that CTC calls blank, where it is known; `clean`
+        are frames whose plan is followed in place of their own.
         """
+        views = [View(frames, frame_lengths)]  # first the one that the plan is of
+        if clean is not None:
+            views.insert(0, clean)
         text, rows = targets.embeddings, table
         if self.whitener is not None:
             try:
@@ -76,22 +82,23 @@ class TransportTerm(nn.Module):
                 raise UserError(
                     f"ot_conf.whiten: the table of {self.conf.text_table}: {error}"
                 ) from error
-            frames, text = whiten(frames), whiten(text)
+            views, text = [View(whiten(x), n) for x, n in views], whiten(text)
             rows = whiten(table) if self.conf.contrast_weight > 0 else table
         if self.conf.centre_frames:
-            frames = centred(at_least_float32(frames), frame_lengths)
-        out = self.loss(
-            frames,
-            frame_lengths,
-            text,
-            targets.lengths,
-            utterance_weight=utterance_weight,
-            text_weights=target_weights(self.conf, targets, frame_lengths, blanks),
-        )
+            views = [View(centred(at_least_float32(x), n), n) for x, n in views]
+        weights = {
+            "utterance_weight": utterance_weight,
+            "text_weights": target_weights(self.conf, targets, views[0].lengths, blanks),
+        }
+        heard = views[-1]
+        if clean is None:
+            out = self.loss(*heard, text, targets.lengths, **weights)
+        else:
+            out = follow(self.loss, *views, View(text, targets.lengths), **weights)
         if self.conf.contrast_weight == 0:
             return out
-        scale, some = self.conf.contrast_scale, (frame_lengths > 0) & (targets.lengths > 0)
-        each = plan_contrast(out.plan, frames, frame_lengths, targets.ids, rows, scale)
+        scale, some = self.conf.contrast_scale, (heard.lengths > 0) & (targets.lengths > 0)
+        each = plan_contrast(out.plan, *heard, targets.ids, rows, scale)
         mean = weighted_mean(each, some, utterance_weight)
         return out._replace(loss=out.loss + self.conf.contrast_weight * mean, contrast=each)
 
@@ -103,12 +110,16 @@ class TransportTerm(nn.Module):
         table: Tensor,
         anchor_id: int,
         utterance_weight: Tensor | None = None,
+        clean: View | None = None,
     ) -> tuple[OTRegOutput, dict[str, Tensor]]:
-        """Return the term between frames (B, T, D) and what is said, and what the log tells."""
+        """Return the term between frames (B, T, D) and what is said, and what the log tells.
+
+        `clean` are the frames whose plan is followed, in place of their own.
+        """
         targets = self.targets(said, table, anchor_id)
         blanks = self.blanks.share(frame_lengths)
         frames = self.weight.branch(frames)
-        out = self(frames, frame_lengths, targets, table, utterance_weight, blanks)
+        out = self(frames, frame_lengths, targets, table, utterance_weight, blanks, clean)
         told = self.told(out, targets, said, anchor_id)
         return out, {**told, **self.weight.told(), **blank_share(blanks)}
 

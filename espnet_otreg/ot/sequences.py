@@ -1,4 +1,4 @@
-"""Padded sequences without a loop over utterances: joined end to end, or shortened by CTC."""
+"""Padded sequences without a loop over utterances: joined, resampled, or shortened by CTC."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,6 +41,28 @@ def right_aligned(ids: Tensor, lengths: Tensor, fill: int) -> Tensor:
     length = ids.shape[1]
     place = torch.arange(length, device=ids.device) - (length - lengths.unsqueeze(1))  # (B, L)
     return ids.gather(1, place.clamp(min=0)).masked_fill(place < 0, fill)
+
+
+def resampled(x: Tensor, lengths: Tensor, longer: Tensor) -> Tensor:
+    """Give sequences (B, T, D) other lengths (B,), by linear interpolation between neighbours.
+
+    What is empty stays empty. Padding of x must be 0.
+    """
+    size = int(longer.max()) if len(longer) else 0
+    if size == 0:
+        return x[:, :0]
+    # entry j of n' covers what lies around (j + ½) n / n' in entries of the n there were
+    scale = lengths / longer.clamp(min=1)
+    place = (torch.arange(size, device=x.device) + 0.5) * scale.unsqueeze(1) - 0.5  # (B, T')
+    last = (lengths - 1).clamp(min=0).unsqueeze(1)
+    place = torch.minimum(place.clamp(min=0), last)
+    before = place.floor().long()
+    after = torch.minimum(before + 1, last)
+    share = (place - before).unsqueeze(2).to(x.dtype)
+    early, late = (
+        x.gather(1, index.unsqueeze(2).expand(-1, -1, x.shape[2])) for index in (before, after)
+    )
+    return zeroed(torch.lerp(early, late, share), longer)
 
 
 def ctc_compress(x: Tensor, lengths: Tensor, best: Tensor, blank: int) -> Compressed:

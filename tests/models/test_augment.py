@@ -6,8 +6,10 @@ import torch
 from espnet_otreg.configuration import read_options
 from espnet_otreg.errors import UserError
 from espnet_otreg.models.augment import FrameAugmentConf, augment, stretched
+from espnet_otreg.models.options import OTConf
 from espnet_otreg.ot.tensors import length_mask
 from tests.support.tiny_llm import save_llm
+from tests.support.tiny_models import build as build_asr
 from tests.support.tiny_slm import build, make_batch
 
 LENGTHS = torch.tensor([40, 23, 1, 0])
@@ -142,3 +144,35 @@ def test_the_speech_language_model_augments_in_training_alone(lm):
     assert not torch.equal(loss(0), plain.train()(**given)[0])
     with pytest.raises(UserError, match=r"slm_conf\.augment\.noise: expected a number"):
         build(lm, model_conf={"slm_conf": {"augment": {"noise": "loud"}}})
+
+
+def test_the_plan_of_clean_frames_is_followed_in_training_by_augmented_ones(lm):
+    batch, term = make_batch(lm), {"weight": 0.3, "plan_from": "clean"}
+    model = build(lm, model_conf={"slm_conf": {"augment": ALL}, "ot_conf": term}).train()
+    model._count.tell(1)
+    torch.manual_seed(2)
+    heard = model.hear(batch["speech"], batch["speech_lengths"])
+    torch.testing.assert_close(heard.clean.lengths, (batch["speech_lengths"] + 2) // 3)
+    assert not torch.equal(heard.clean.lengths, heard.whole_lengths)
+    model.train(False)
+    assert model.hear(batch["speech"], batch["speech_lengths"]).clean is None
+
+    def losses(plan_from, **augment):
+        conf = {"slm_conf": {"augment": augment}, "ot_conf": {**term, "plan_from": plan_from}}
+        one = build(lm, model_conf=conf).train()
+        torch.manual_seed(2)
+        _, stats, _ = one(**batch)
+        return stats["loss_ce"], stats["loss_ot"]
+
+    clean, heard = losses("clean", **ALL), losses("heard", **ALL)
+    assert torch.equal(clean[0], heard[0]) and not torch.equal(clean[1], heard[1])
+    torch.testing.assert_close(*(losses(way, noise=1e-7)[1] for way in ("clean", "heard")))
+
+
+def test_clean_frames_need_others_that_are_not(lm):
+    with pytest.raises(UserError, match=r"slm_conf\.augment changes none: set it"):
+        build(lm, model_conf={"ot_conf": {"weight": 0.3, "plan_from": "clean"}})
+    with pytest.raises(UserError, match="belongs to model: slm"):
+        build_asr(model="otreg", model_conf={"ot_conf": {"plan_from": "clean"}})
+    with pytest.raises(UserError, match="plan_from: expected heard where unroll"):
+        read_options(OTConf, {"plan_from": "clean", "unroll": True}, "ot_conf")
