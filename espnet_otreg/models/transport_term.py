@@ -22,7 +22,7 @@ from espnet_otreg.ot.diagnostics import relative_entropy, silence_mass
 from espnet_otreg.ot.loss import weighted_mean
 from espnet_otreg.ot.tensors import at_least_float32, centred
 from espnet_otreg.ot.views import View, follow
-from espnet_otreg.ot.whiten import Whitener
+from espnet_otreg.ot.whiten import Whitener, Whitening
 
 _MOST_SILENCE = 0.95  # what tokens have left of an utterance that CTC calls blank throughout
 
@@ -71,36 +71,44 @@ class TransportTerm(nn.Module):
         `blanks` (B,) is the share of the frames that CTC calls blank, where it is known; `clean`
         are frames whose plan is followed in place of their own.
         """
-        views = [View(frames, frame_lengths)]  # first the one that the plan is of
-        if clean is not None:
-            views.insert(0, clean)
-        text, rows = targets.embeddings, table
-        if self.whitener is not None:
-            try:
-                whiten = self.whitener.by(table)
-            except ValueError as error:
-                raise UserError(
-                    f"ot_conf.whiten: the table of {self.conf.text_table}: {error}"
-                ) from error
-            views, text = [View(whiten(x), n) for x, n in views], whiten(text)
+        text, rows, whiten = targets.embeddings, table, self._whitening(table)
+        if whiten is not None:
+            text = whiten(text)
             rows = whiten(table) if self.conf.contrast_weight > 0 else table
-        if self.conf.centre_frames:
-            views = [View(centred(at_least_float32(x), n), n) for x, n in views]
+        heard = self._placed(View(frames, frame_lengths), whiten)
+        n = frame_lengths if clean is None else clean.lengths  # of the plan's frames
         weights = {
             "utterance_weight": utterance_weight,
-            "text_weights": target_weights(self.conf, targets, views[0].lengths, blanks),
+            "text_weights": target_weights(self.conf, targets, n, blanks),
         }
-        heard = views[-1]
         if clean is None:
             out = self.loss(*heard, text, targets.lengths, **weights)
         else:
-            out = follow(self.loss, *views, View(text, targets.lengths), **weights)
+            written = View(text, targets.lengths)
+            out = follow(self.loss, self._placed(clean, whiten), heard, written, **weights)
         if self.conf.contrast_weight == 0:
             return out
-        scale, some = self.conf.contrast_scale, (heard.lengths > 0) & (targets.lengths > 0)
+        scale, some = self.conf.contrast_scale, (frame_lengths > 0) & (targets.lengths > 0)
         each = plan_contrast(out.plan, *heard, targets.ids, rows, scale)
         mean = weighted_mean(each, some, utterance_weight)
         return out._replace(loss=out.loss + self.conf.contrast_weight * mean, contrast=each)
+
+    def _whitening(self, table: Tensor) -> Whitening | None:
+        if self.whitener is None:
+            return None
+        try:
+            return self.whitener.by(table)
+        except ValueError as error:
+            raise UserError(
+                f"ot_conf.whiten: the table of {self.conf.text_table}: {error}"
+            ) from error
+
+    def _placed(self, view: View, whiten: Whitening | None) -> View:
+        """Put frames where the targets are."""
+        x = view.x if whiten is None else whiten(view.x)
+        if self.conf.centre_frames:
+            x = centred(at_least_float32(x), view.lengths)
+        return View(x, view.lengths)
 
     def measure(
         self,
