@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_otreg.errors import UserError
-from espnet_otreg.recipe.declared_data import AUTO, CORPORA, NO_MINI, WHOLE
+from espnet_otreg.recipe.declared_data import CORPORA, NO_MINI, WHOLE
 from espnet_otreg.recipe.encoders import frames_words, model_words
-from espnet_otreg.recipe.machine import cores, gpus
+from espnet_otreg.recipe.machine import shares
 
-JOBS_CORES = "%cores"  # as many as a queued job finds
 MINI = {"base": "read covost2 fleurs", "graded": "graded0 graded1 graded2"}
 OWN_FOLDER = ("broad", "librispeech", "commonvoice")  # mini corpora that are made apart
 
@@ -23,7 +22,7 @@ Derived = dict[str, str | list[str]]
 def derive(values: Values, environment: Mapping[str, str]) -> Derived:
     """Return everything that the stages need besides the options."""
     return {
-        **_machine(values, environment),
+        **shares(values, environment),
         **_sets(values),
         **_roots(values, environment),
         **_languages(values),
@@ -31,40 +30,6 @@ def derive(values: Values, environment: Mapping[str, str]) -> Derived:
         **_training(values),
         **_decoding(values),
         **_systems(values),
-    }
-
-
-def _machine(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
-    """Fill in what `auto` stands for; in a queue, jobs count for themselves."""
-    queued = environment.get("cmd_backend", "local") != "local"
-    number = cores()
-    found = values["ngpu"]
-    if found == AUTO and not queued:
-        found = str(gpus())
-    at_once = values["train_nj"]
-    if at_once == AUTO:
-        at_once = "2" if found == "0" and number > 1 and values["num_nodes"] == "1" else "1"
-        if queued:
-            at_once = "1000"  # the queue decides
-    if values["num_nodes"] != "1" and at_once != "1" and not queued:
-        raise UserError(
-            f"--num_nodes {values['num_nodes']} --train_nj {at_once}: without a queue, machines "
-            "train one model at a time; set --train_nj 1"
-        )
-    each = -(-number // int(at_once))
-    counts = {"inference_nj": str(number), "cores": str(number), "cores_each": str(each)}
-    if queued:
-        counts = dict.fromkeys(counts, JOBS_CORES)
-    if values["inference_nj"] != AUTO:
-        counts["inference_nj"] = values["inference_nj"]
-    return {
-        "ngpu": found,
-        "train_nj": at_once,
-        "nj": str(cores()) if values["nj"] == AUTO else values["nj"],
-        "gpu_inference": {AUTO: "false" if found == "0" else "true"}.get(
-            values["gpu_inference"], values["gpu_inference"]
-        ),
-        **counts,
     }
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from espnet_otreg.errors import UserError
+from espnet_otreg.recipe.declared_data import AUTO
 
 PORT = 29511
+JOBS_CORES = "%cores"  # as many as a queued job finds
 
 
 class Machine(NamedTuple):
@@ -48,6 +50,40 @@ def gpus() -> int:
         return 0
     done = subprocess.run([program, "--list-gpus"], capture_output=True, text=True)
     return sum(line.startswith("GPU") for line in done.stdout.splitlines())
+
+
+def shares(values: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Fill in what `auto` stands for; in a queue, jobs count for themselves."""
+    queued = environment.get("cmd_backend", "local") != "local"
+    number = cores()
+    found = values["ngpu"]
+    if found == AUTO and not queued:
+        found = str(gpus())
+    at_once = values["train_nj"]
+    if at_once == AUTO:
+        at_once = "2" if found == "0" and number > 1 and values["num_nodes"] == "1" else "1"
+        if queued:
+            at_once = "1000"  # the queue decides
+    if values["num_nodes"] != "1" and at_once != "1" and not queued:
+        raise UserError(
+            f"--num_nodes {values['num_nodes']} --train_nj {at_once}: without a queue, machines "
+            "train one model at a time; set --train_nj 1"
+        )
+    each = -(-number // int(at_once))
+    counts = {"inference_nj": str(number), "cores": str(number), "cores_each": str(each)}
+    if queued:
+        counts = dict.fromkeys(counts, JOBS_CORES)
+    if values["inference_nj"] != AUTO:
+        counts["inference_nj"] = values["inference_nj"]
+    return {
+        "ngpu": found,
+        "train_nj": at_once,
+        "nj": str(cores()) if values["nj"] == AUTO else values["nj"],
+        "gpu_inference": {AUTO: "false" if found == "0" else "true"}.get(
+            values["gpu_inference"], values["gpu_inference"]
+        ),
+        **counts,
+    }
 
 
 def meeting(num_nodes: int, environment: Mapping[str, str] = os.environ) -> Meeting:
