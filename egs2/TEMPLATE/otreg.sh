@@ -51,7 +51,7 @@ for set in ${training_sets}; do
     step 4 "filter:${set}" "${dumpdir}/raw/%/${set}" filter_data --input "${parts[@]}" --output @out \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}"
 done
-step 4 overlap "${dumpdir}/raw/overlap_%" check_overlap --train $(each '@filter:*' ${training_sets}) \
+step 4 overlap "${dumpdir}/raw/overlap_%" check_overlap --train $(each '@filter:*' ${kept_apart}) \
     --test "${tested[@]}" --overlap "${overlap}" --sentences "${sentence_overlap}" \
     --report @out/overlap.tsv --output @out
 
@@ -84,11 +84,10 @@ case "${token_type}" in
             --text $(each "${data_of}/text" ${train_sets}) --output @out \
             --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}" ;;
 esac
-[ "${cache_frames}" = false ] || for set in ${training_sets} ${test_sets}; do
-    data=${data_of//\*/${set}}
-    [[ " ${training_sets} " == *" ${set} "* ]] || data=@org:${set}
+data_for() { [[ " ${training_sets} " != *" $1 "* ]] && echo "@org:$1" || echo "${data_of//\*/$1}"; }
+[ "${cache_frames}" = false ] || for set in ${frame_sets}; do
     job 5 "frames:${set}" "${dumpdir}/frames/%/${set}" speech_features \
-        "${encoder_words[@]}" --data "${data}" --output @out
+        "${encoder_words[@]}" --data "$(data_for "${set}")" --output @out
 done
 [ -z "${timed_by}" ] || [ "${mini}" = true ] || job 5 times "${dumpdir}/word_times/%.jsonl" word_times \
     --model "^${timed_by}" --data "${tested[@]}" --output @out + --ngpu %ngpu
@@ -148,7 +147,7 @@ fi
 scored=()  # the steps' names
 score_all() {  # score_all MODEL FOLDER
     local set; for set in ${test_sets}; do
-        step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "@org:${set}" \
+        step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "$(data_for "${set}")" \
             --hyp "$2/${set}/text" --output @out --normaliser "${normaliser}"
         scored+=("@score:$1:${set}")
     done
@@ -201,7 +200,7 @@ elif [ "${answer}" = text ]; then
     for set in ${normalisers:+${test_sets}}; do
         texts=()  # of each system the first seed's
         for i in "${!stems[@]}"; do texts+=("${shown[i]// /_}=@decode:${stems[i]}:seed${seeds%% *}/${set}/text"); done
-        step 13 "normalisers:${set}" "${results}/NORMALISERS_${set}.md" score --ref "@org:${set}" \
+        step 13 "normalisers:${set}" "${results}/NORMALISERS_${set}.md" score --ref "$(data_for "${set}")" \
             --hyp "${texts[@]}" --normalisers ${normalisers} --output @out
     done
 else

@@ -104,7 +104,7 @@ DATA: dict[str, tuple[Option, ...]] = {
         Option(
             "mini_size",
             "mini",
-            "size of the mini corpora; wide: as mini, with test sets five times as large",
+            "size of the mini corpora; wide: as mini, with tests and FLEURS dev five times as large",
             "choice",
             ("smoke", "mini", "wide", "large"),
         ),
@@ -118,6 +118,14 @@ DATA: dict[str, tuple[Option, ...]] = {
         corpora("train_corpora", "what the compared systems train on"),
         corpora("init_corpora", "what the common checkpoint trains on [train_corpora]", False),
         corpora("test_corpora", "what is tested on; what is not trained on is cross-domain"),
+        Option(
+            "test_split",
+            "test",
+            "dev: score dev sets in place of test sets, to tune on; tables go to .../dev, nothing "
+            "is packed",
+            "choice",
+            ("test", "dev"),
+        ),
         Option(
             "overlap",
             "error",

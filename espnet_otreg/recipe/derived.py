@@ -44,7 +44,8 @@ def _sets(values: Values) -> Derived:
     trained = [*init, *train]
     every = [f"{corpus}_{split}" for corpus in _once(trained) for split in ("train", "dev")]
     tested = _tested(values)
-    every += _once(tested.values())
+    every += tested.values()
+    tuned = tested.values() if values["test_split"] == "dev" else ()
     dropping = "drop" in (values["overlap"], values["sentence_overlap"])
     domains = {
         "--in_domain": [tested[corpus] for corpus in test if corpus in train],
@@ -52,8 +53,11 @@ def _sets(values: Values) -> Derived:
     }
     return {
         **names,
-        "all_sets": " ".join(every),
+        "all_sets": " ".join(_once(every)),
         "training_sets": " ".join(_once(names.values())),
+        # which nothing that is tested may be in
+        "kept_apart": " ".join(_once(name for name in names.values() if name not in tuned)),
+        "frame_sets": " ".join(_once([*names.values(), *tested.values()])),
         "train_sets": " ".join(_once([names["init_set"], names["train_set"]])),
         "valid_sets": " ".join(_once([names["init_valid_set"], names["valid_set"]])),
         "test_sets": " ".join(tested.values()),
@@ -69,6 +73,8 @@ def _sets(values: Values) -> Derived:
 
 def _tested(values: Values) -> dict[str, str]:
     """Name the test set of each test corpus: all of it, where it has such a split and is new."""
+    if values["test_split"] == "dev":
+        return {corpus: f"{corpus}_dev" for corpus in values["test_corpora"].split()}
     trained = f"{values['init_corpora']} {values['train_corpora']}".split()
     return {
         corpus: f"{corpus}_{'test' if corpus in trained else WHOLE.get(corpus, 'test')}"
@@ -205,7 +211,8 @@ def _reads(sets: Sequence[str], sources: Iterable[str]) -> list[str]:
 
 def _decoding(values: Values) -> Derived:
     """Say how systems are decoded, and what tables are told of it."""
-    sets = list(_tested(values).values())
+    sets, known = list(_tested(values).values()), _sets(values)
+    trained = str(known["training_sets"]).split()  # a dev set is read as trainings read it
     read_by = []
     if values["inference_method"] == "beam":
         read_by += ["--config", f"^{values['inference_config']}"]
@@ -214,7 +221,10 @@ def _decoding(values: Values) -> Derived:
     frames = ["--features", *(f"@frames:{name}" for name in sets)]
     page = f"{values['results'] or values['expdir']}/TRANSLATION.md"
     return {
-        "tested": [f"@org:{name}" for name in sets],
+        "tested": [
+            str(known["data_of"]).replace("*", name) if name in trained else f"@org:{name}"
+            for name in sets
+        ],
         "how": [
             *("--method", values["inference_method"]),
             *("--model_file", values["inference_asr_model"]),

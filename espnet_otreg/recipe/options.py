@@ -65,6 +65,10 @@ def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, s
         _check(OPTIONS[name], value)
     values["init_corpora"] = values["init_corpora"] or values["train_corpora"]
     values["results"] = values["results"] or values["expdir"]
+    if values["test_split"] == "dev":  # a README and a model card tell of test sets
+        values |= {"readme": "", "skip_packing": "true"}
+        if not parts["given:"].get("results"):
+            values["results"] += "/dev"
     _check_together(values)
     _check_models(values)
     return values
@@ -191,6 +195,11 @@ def _check_together(values: Mapping[str, str]) -> None:
     names = values["names"].split(";") if values["names"] else systems
     if int(values["stop_stage"]) < int(values["stage"]):
         raise UserError(f"{given('stop_stage')} is before {given('stage')}: nothing would run")
+    if values["test_split"] == "dev" and "drop" in (values["overlap"], values["sentence_overlap"]):
+        raise UserError(
+            "--test_split dev with drop: training would lose what the dev sets have, and not what "
+            "the test sets have; leave --overlap and --sentence_overlap out, or set them to allow"
+        )
     if values["stock_config"] and not (slm and values["cache_frames"] == "true"):
         raise UserError(
             "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads "

@@ -77,6 +77,8 @@ BOTH = {"COVOST2": "/c", "FLEURS": "/f"}
         (["--stock_config", "a.yaml"], "--stock_config needs --token_type slm and --cache_frames"),
         (["--answer", "text.en"], "--answer text.en needs --token_type slm"),
         (["--asr_args", "--x @y"], "no word that begins with @"),
+        (["--test_split", "valid"], "--test_split 'valid': expected test or dev"),
+        (["--test_split", "dev", "--overlap", "drop"], "--test_split dev with drop: training"),
         (["--protocol", "paper"], "--protocol paper: this recipe has none"),
         (["--protocol", "published"], "--protocol 'published': expected recipe or paper"),
     ],
@@ -217,6 +219,23 @@ def test_a_corpus_that_nothing_trains_on_is_tested_whole(trained, tested, domain
     assert derived["tested"] == [f"@org:{name}" for name in derived["test_sets"].split()]
     assert set(derived["test_sets"].split()) < set(derived["all_sets"].split())
     assert derived["root_prompts"] == "^^/p"
+
+
+def test_dev_sets_are_tuned_on_beside_what_test_sets_said_and_no_card_tells_of_them():
+    given = ["--train_corpora", "natural", "--test_corpora", "natural prompts"]
+    facts = ["--results", "exp/real", "--readme", "README.md"]
+    values = read(*given, "--test_split", "dev", real=facts, **REAL)
+    assert (values["results"], values["readme"], values["skip_packing"]) == (
+        "exp/real/dev", "", "true",
+    )  # fmt: skip
+    derived = derive(values, REAL)
+    assert derived["tested"] == ["@filter:natural_dev", "@org:prompts_dev"]
+    assert derived["all_sets"] == "natural_train natural_dev prompts_dev"
+    assert derived["frame_sets"] == "natural_train natural_dev prompts_dev"
+    assert (derived["kept_apart"], derived["packed"]) == ("natural_train", "")
+    chosen = read(*given, "--test_split", "dev", "--results", "exp/tried", real=facts, **REAL)
+    assert chosen["results"] == "exp/tried"
+    assert read(*given, real=facts, **REAL)["results"] == "exp/real"
 
 
 def test_a_corpus_that_pretrains_is_not_tested_whole():

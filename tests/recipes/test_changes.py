@@ -1,6 +1,7 @@
 """This change in a finished recipe → these steps run again, no others. Nothing is run for it."""
 
 import copy
+import itertools
 import json
 import os
 import re
@@ -138,6 +139,27 @@ def test_a_new_test_corpus_retrains_nothing(finished):
     new = {"data:mls_test", "org:mls_test", "overlap", "decode:init", "score:init:mls_test"}
     assert new <= found.keys()
     assert not [name for name in found if name.startswith(("data", "org")) and name not in new]
+
+
+def test_tuning_scores_dev_sets_of_the_same_trainings_and_touches_no_test_set(finished):
+    graph = finished.graph("--seeds", "1", "--test_split", "dev")
+    assert not [word for step in graph.steps.values() for word in step.words if "_test" in word]
+    found = finished.would_run("--seeds", "1", "--test_split", "dev")
+    assert not [name for name in found if name.startswith(("train", "filter", "tokens", "shapes"))]
+    assert not [name for name in graph.steps if name.startswith(("pack", "upload"))]
+    assert {"score:init:covost2_dev", "score:init:fleurs_dev", "results"} <= found.keys()
+    assert graph.steps["results"].out == Path("exp/dev/results.json")
+    # read as trainings read it, and as it is where no training does
+    assert {"filter:covost2_dev", "org:fleurs_dev"} <= set(graph.steps["decode:init"].needs)
+    assert "filter:covost2_dev" in graph.steps["score:init:covost2_dev"].needs
+    words = graph.steps["overlap"].words  # of these sets none may be in those
+    places = words.index("--train"), words.index("--test"), words.index("--overlap")
+    trained, tested = (
+        {Path(word).name for word in words[start + 1 : end]}
+        for start, end in itertools.pairwise(places)
+    )
+    assert trained == {"mls_train", "mls_dev", "covost2_train"}
+    assert tested == {"covost2_dev", "fleurs_dev"}
 
 
 def test_a_new_folder_for_audio_retrains_nothing(finished):

@@ -280,6 +280,26 @@ def test_a_second_run_does_nothing(finished):
     assert "training in" not in again.stderr and "never made" not in again.stderr
 
 
+def test_tuning_trains_nothing_anew_and_scores_dev_sets(finished):
+    folder, _ = finished
+    before = (folder / "exp/slm/results.json").read_bytes()
+    tuned = recipe_tools.run_recipe(
+        folder,
+        *OPTIONS,
+        *THREE,
+        *("--test_split", "dev"),
+        script="./run_slm.sh",
+        ENCODER_ARGS="--max_epoch 1 --batch_size 8",
+    )
+    assert tuned.returncode == 0, tuned.stderr[-3000:]
+    assert "training in" not in tuned.stderr
+    results = json.loads((folder / "exp/slm/dev/results.json").read_text())
+    assert [tested["name"] for tested in results["test_sets"]] == ["covost2_dev", "fleurs_dev"]
+    names = [system["name"] for system in results["systems"]]
+    assert names[:4] == [*SHOWN, "common checkpoint"] and "the encoder's own CTC" in names
+    assert (folder / "exp/slm/results.json").read_bytes() == before
+
+
 def test_translation_ends_with_bleu_of_every_system(finished):
     folder, _ = finished
     done = recipe_tools.run_recipe(
