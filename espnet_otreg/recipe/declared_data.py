@@ -104,7 +104,7 @@ DATA: dict[str, tuple[Option, ...]] = {
         Option(
             "mini_size",
             "mini",
-            "size of the mini corpora; wide: as mini, with tests and FLEURS dev five times as large",
+            "of the mini corpora; wide: as mini, tests and FLEURS dev five times as large",
             "choice",
             ("smoke", "mini", "wide", "large"),
         ),

@@ -45,7 +45,7 @@ def _sets(values: Values) -> Derived:
     every = [f"{corpus}_{split}" for corpus in _once(trained) for split in ("train", "dev")]
     tested = _tested(values)
     every += tested.values()
-    tuned = tested.values() if values["test_split"] == "dev" else ()
+    apart = ("init_set", "train_set") if values["test_split"] == "dev" else tuple(names)
     dropping = "drop" in (values["overlap"], values["sentence_overlap"])
     domains = {
         "--in_domain": [tested[corpus] for corpus in test if corpus in train],
@@ -56,7 +56,7 @@ def _sets(values: Values) -> Derived:
         "all_sets": " ".join(_once(every)),
         "training_sets": " ".join(_once(names.values())),
         # which nothing that is tested may be in
-        "kept_apart": " ".join(_once(name for name in names.values() if name not in tuned)),
+        "kept_apart": " ".join(_once(names[use] for use in apart)),
         "frame_sets": " ".join(_once([*names.values(), *tested.values()])),
         "train_sets": " ".join(_once([names["init_set"], names["train_set"]])),
         "valid_sets": " ".join(_once([names["init_valid_set"], names["valid_set"]])),

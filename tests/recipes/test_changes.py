@@ -158,8 +158,22 @@ def test_tuning_scores_dev_sets_of_the_same_trainings_and_touches_no_test_set(fi
         {Path(word).name for word in words[start + 1 : end]}
         for start, end in itertools.pairwise(places)
     )
-    assert trained == {"mls_train", "mls_dev", "covost2_train"}
+    assert trained == {"mls_train", "covost2_train"}
     assert tested == {"covost2_dev", "fleurs_dev"}
+
+
+def test_sets_that_are_trained_on_together_are_tuned_on_one_by_one(finished):
+    recipe = copy.copy(finished)
+    recipe.script = "./run_transfer.sh"
+    graph = recipe.graph("--test_split", "dev")
+    assert not [name for name in graph.steps if name.endswith("_test")]
+    three = [f"graded{level}_dev" for level in range(3)]
+    scored = {name.removeprefix("score:init:") for name in graph.steps if "score:init:" in name}
+    assert scored == set(three)
+    needs = graph.steps["overlap"].needs  # dev sets lie in the joined one, which is no leak
+    joined = "filter:graded0_graded1_graded2_"
+    assert f"{joined}train" in needs and f"{joined}dev" not in needs
+    assert {f"org:{name}" for name in three} <= set(needs)
 
 
 def test_a_new_folder_for_audio_retrains_nothing(finished):
