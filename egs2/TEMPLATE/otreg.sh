@@ -153,7 +153,7 @@ score_all() {  # score_all MODEL FOLDER
     done
 }
 decode_all() {  # decode_all MODEL TAG WORD ...
-    job 12 "decode:$1" "@train:$1/decode_$2_%" decode_sets "${@:3}" \
+    job 12 "decode:$1" "@train:$1/decode_$2${split_tag}_%" decode_sets "${@:3}" \
         ++ --asr_exp "@train:$1" --sets "${tested[@]}" "${frames[@]}" --output @out \
         + --nj "${inference_nj}" --ngpu %ngpu
     # translations are scored together

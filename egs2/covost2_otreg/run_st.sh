@@ -17,5 +17,5 @@ mini=(
 )
 
 exec ./run_slm.sh --answer text.en --train_corpora covost2 --test_corpora covost2 \
-    --names "Base;Base+OTReg" --results exp/slm_st \
-    real: --langs es "${real[@]}" mini: --langs es "${mini[@]}" given: "$@"
+    --names "Base;Base+OTReg" \
+    real: --langs es --results exp/slm_st "${real[@]}" mini: --langs es --results exp/slm_st "${mini[@]}" given: "$@"

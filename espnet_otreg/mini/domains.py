@@ -150,10 +150,15 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
         **dict.fromkeys(GRADED, (100, 20, 60)),
         **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
     },
-    "wide": {  # trains as mini does, and tests on five times as much; fleurs is tuned on, too
-        **{"read": (2000, 30, 30), "covost2": (450, 40, 500), "fleurs": (450, 200, 500)},
+    "wide": {  # trains as mini does, and tests on five times as much
+        **{"read": (2000, 30, 30), "covost2": (450, 40, 500), "fleurs": (450, 40, 500)},
         **dict.fromkeys(GRADED, (100, 20, 300)),
         **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 500), "commonvoice": (450, 40, 500)},
+    },
+    "tune": {  # as mini, but for dev sets five times as large, of what is tuned on
+        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 200, 100)},
+        **dict.fromkeys(GRADED, (100, 100, 60)),
+        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
     },
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},

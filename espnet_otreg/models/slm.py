@@ -42,8 +42,6 @@ PARTS = (  # that ESPnet builds and hands in
     *("vocab_size", "token_list", "frontend", "specaug", "normalize", "preencoder", "encoder"),
     *("postencoder", "decoder", "ctc", "joint_network"),
 )
-
-
 BASES = ("frontend", "encoder", "decoder")  # that may come from elsewhere
 
 
@@ -199,13 +197,13 @@ class SLMModel(ESPnetASRModel):
             grad = torch.is_grad_enabled() and not is_frozen(self.encoder)
             with torch.set_grad_enabled(grad):
                 frames, lengths = self.encode(speech, speech_lengths)
-        clean = None
+        plain, clean = (frames, lengths), None
         if self.training:
-            if self.ot_conf.plan_from == "clean":
-                with torch.no_grad():
-                    clean = View(*self.adapter(frames, lengths))
             frames, lengths = augment(frames, lengths, self.augment_conf)
         whole, whole_lengths = self.adapter(frames, lengths)
+        if self.training and self.ot_conf.plan_from == "clean":
+            with torch.no_grad():  # after the other: older autocast caches weights without a graph
+                clean = View(*self.adapter(*plain))
         self.ot_loss.blanks.wait()
         short = self._shorten(whole, whole_lengths)
         told = whole
@@ -251,6 +249,7 @@ class SLMModel(ESPnetASRModel):
         if conf.compression == "ctc":
             with torch.no_grad():
                 best = self.ctc.argmax(x)
+            torch.clear_autocast_cache()  # up to torch 2.10 it keeps the weights without a graph
             return ctc_compress(x, lengths, best, self.blank_id)
         if conf.compression == "table" and self.by_table is not None:
             return self.by_table.shorten(x, lengths, self.rows(self.by_table), conf.table_mixture)

@@ -267,6 +267,7 @@ class OTTransferASRModel(ESPnetASRModel):
         frames, lengths = self._encoded
         with torch.no_grad():
             log_probs = self.ctc.log_softmax(frames)
+        torch.clear_autocast_cache()  # up to torch 2.10 it keeps the weights without a graph
         return ctc_places(log_probs, lengths, text, text_lengths, blank=self.blank_id)
 
     def _distilled(self, text: Tensor, text_lengths: Tensor, times: Tensor | None) -> Tensor:

@@ -104,9 +104,9 @@ DATA: dict[str, tuple[Option, ...]] = {
         Option(
             "mini_size",
             "mini",
-            "of the mini corpora; wide: as mini, tests and FLEURS dev five times as large",
+            "of the mini corpora; wide: as mini, tests five times as large; tune: dev sets",
             "choice",
-            ("smoke", "mini", "wide", "large"),
+            ("smoke", "mini", "wide", "tune", "large"),
         ),
         Option(
             "protocol",
@@ -122,7 +122,7 @@ DATA: dict[str, tuple[Option, ...]] = {
             "test_split",
             "test",
             "dev: score dev sets in place of test sets, to tune on; tables go to .../dev, nothing "
-            "is packed",
+            "is packed or uploaded, and --readme is left alone",
             "choice",
             ("test", "dev"),
         ),

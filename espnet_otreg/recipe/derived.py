@@ -221,6 +221,7 @@ def _decoding(values: Values) -> Derived:
     frames = ["--features", *(f"@frames:{name}" for name in sets)]
     page = f"{values['results'] or values['expdir']}/TRANSLATION.md"
     return {
+        "split_tag": "_dev" if values["test_split"] == "dev" else "",
         "tested": [
             str(known["data_of"]).replace("*", name) if name in trained else f"@org:{name}"
             for name in sets

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.recipe.declared import OPTIONS
-from espnet_otreg.recipe.declared_data import AUTO, CORPORA, STAGES, Option
+from espnet_otreg.recipe.declared_data import AUTO, CORPORA, STAGES, WHOLE, Option
 from espnet_otreg.recipe.derived import derive
 
 SECTIONS = ("real:", "paper:", "mini:", "given:")
@@ -200,6 +200,13 @@ def _check_together(values: Mapping[str, str]) -> None:
             "--test_split dev with drop: training would lose what the dev sets have, and not what "
             "the test sets have; leave --overlap and --sentence_overlap out, or set them to allow"
         )
+    trained = f"{values['init_corpora']} {values['train_corpora']}".split()
+    for corpus in values["test_corpora"].split() if values["test_split"] == "dev" else ():
+        if corpus in WHOLE and corpus not in trained:
+            raise UserError(
+                f"--test_split dev: {corpus}_dev is a part of {corpus}_{WHOLE[corpus]}, which is "
+                "tested on where nothing trains on it; leave it out of --test_corpora"
+            )
     if values["stock_config"] and not (slm and values["cache_frames"] == "true"):
         raise UserError(
             "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads "

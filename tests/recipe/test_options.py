@@ -201,7 +201,7 @@ def test_a_script_may_ask_for_one_value(capsys):
         main(["value", "nj", *FACTS, "given:", "--nj", "x"])
 
 
-REAL = {"NATURAL": "/n", "PROMPTS": "/p"}
+REAL = {"NATURAL": "/n", "PROMPTS": "/p", "FILLETS": "/f"}
 
 
 @pytest.mark.parametrize(
@@ -222,20 +222,28 @@ def test_a_corpus_that_nothing_trains_on_is_tested_whole(trained, tested, domain
 
 
 def test_dev_sets_are_tuned_on_beside_what_test_sets_said_and_no_card_tells_of_them():
-    given = ["--train_corpora", "natural", "--test_corpora", "natural prompts"]
+    given = ["--train_corpora", "natural", "--test_corpora", "natural fillets"]
     facts = ["--results", "exp/real", "--readme", "README.md"]
     values = read(*given, "--test_split", "dev", real=facts, **REAL)
     assert (values["results"], values["readme"], values["skip_packing"]) == (
         "exp/real/dev", "", "true",
     )  # fmt: skip
     derived = derive(values, REAL)
-    assert derived["tested"] == ["@filter:natural_dev", "@org:prompts_dev"]
-    assert derived["all_sets"] == "natural_train natural_dev prompts_dev"
-    assert derived["frame_sets"] == "natural_train natural_dev prompts_dev"
+    assert derived["tested"] == ["@filter:natural_dev", "@org:fillets_dev"]
+    assert derived["all_sets"] == "natural_train natural_dev fillets_dev"
+    assert derived["frame_sets"] == "natural_train natural_dev fillets_dev"
     assert (derived["kept_apart"], derived["packed"]) == ("natural_train", "")
     chosen = read(*given, "--test_split", "dev", "--results", "exp/tried", real=facts, **REAL)
     assert chosen["results"] == "exp/tried"
     assert read(*given, real=facts, **REAL)["results"] == "exp/real"
+    assert (derived["split_tag"], derive(chosen | {"test_split": "test"}, REAL)["split_tag"]) == (
+        "_dev", "",
+    )  # fmt: skip
+    whole = ["--train_corpora", "natural", "--test_corpora", "natural prompts"]
+    with pytest.raises(UserError, match="prompts_dev is a part of prompts_all3, which is tested"):
+        read(*whole, "--test_split", "dev", **REAL)
+    own = ["--train_corpora", "prompts", "--test_corpora", "prompts", "--test_split", "dev"]
+    assert derive(read(*own, **REAL), REAL)["test_sets"] == "prompts_dev"
 
 
 def test_a_corpus_that_pretrains_is_not_tested_whole():

@@ -149,6 +149,8 @@ def test_tuning_scores_dev_sets_of_the_same_trainings_and_touches_no_test_set(fi
     assert not [name for name in graph.steps if name.startswith(("pack", "upload"))]
     assert {"score:init:covost2_dev", "score:init:fleurs_dev", "results"} <= found.keys()
     assert graph.steps["results"].out == Path("exp/dev/results.json")
+    plain = finished.graph("--seeds", "1")  # whose decodings stay as they are
+    assert graph.steps["decode:init"].out != plain.steps["decode:init"].out
     # read as trainings read it, and as it is where no training does
     assert {"filter:covost2_dev", "org:fleurs_dev"} <= set(graph.steps["decode:init"].needs)
     assert "filter:covost2_dev" in graph.steps["score:init:covost2_dev"].needs
