@@ -67,8 +67,7 @@ def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, s
     values["results"] = values["results"] or values["expdir"]
     if values["test_split"] == "dev":  # a README and a model card tell of test sets
         values |= {"readme": "", "skip_packing": "true"}
-        if not parts["given:"].get("results"):
-            values["results"] += "/dev"
+        values["results"] += "" if parts["given:"].get("results") else "/dev"
     _check_together(values)
     _check_models(values)
     return values
@@ -197,16 +196,15 @@ def _check_together(values: Mapping[str, str]) -> None:
         raise UserError(f"{given('stop_stage')} is before {given('stage')}: nothing would run")
     if values["test_split"] == "dev" and "drop" in (values["overlap"], values["sentence_overlap"]):
         raise UserError(
-            "--test_split dev with drop: training would lose what the dev sets have, and not what "
-            "the test sets have; leave --overlap and --sentence_overlap out, or set them to allow"
+            "--test_split dev with drop: training would lose what dev sets have, not what test "
+            "sets have; leave --overlap and --sentence_overlap out, or set them to allow"
         )
-    trained = f"{values['init_corpora']} {values['train_corpora']}".split()
-    for corpus in values["test_corpora"].split() if values["test_split"] == "dev" else ():
-        if corpus in WHOLE and corpus not in trained:
-            raise UserError(
-                f"--test_split dev: {corpus}_dev is a part of {corpus}_{WHOLE[corpus]}, which is "
-                "tested on where nothing trains on it; leave it out of --test_corpora"
-            )
+    whole = WHOLE.keys() - f"{values['init_corpora']} {values['train_corpora']}".split()
+    tuned = values["test_corpora"].split() if values["test_split"] == "dev" else ()
+    for name in whole & set(tuned):
+        raise UserError(
+            f"--test_split dev: {name}_dev is in the test set {name}_{WHOLE[name]}: leave it out"
+        )
     if values["stock_config"] and not (slm and values["cache_frames"] == "true"):
         raise UserError(
             "--stock_config needs --token_type slm and --cache_frames true: stock ESPnet reads "

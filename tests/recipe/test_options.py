@@ -240,7 +240,9 @@ def test_dev_sets_are_tuned_on_beside_what_test_sets_said_and_no_card_tells_of_t
         "_dev", "",
     )  # fmt: skip
     whole = ["--train_corpora", "natural", "--test_corpora", "natural prompts"]
-    with pytest.raises(UserError, match="prompts_dev is a part of prompts_all3, which is tested"):
+    with pytest.raises(
+        UserError, match="prompts_dev is in the test set prompts_all3: leave it out"
+    ):
         read(*whole, "--test_split", "dev", **REAL)
     own = ["--train_corpora", "prompts", "--test_corpora", "prompts", "--test_split", "dev"]
     assert derive(read(*own, **REAL), REAL)["test_sets"] == "prompts_dev"
