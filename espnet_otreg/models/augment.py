@@ -37,13 +37,18 @@ class FrameAugmentConf:
                 f"received {list(self.stretch)}"
             )
 
+    @property
+    def changes(self) -> bool:
+        """Tell whether frames are changed at all."""
+        return bool(self.stretch or self.noise or self.time_masks)
+
 
 def augment(x: Tensor, lengths: Tensor, conf: FrameAugmentConf) -> tuple[Tensor, Tensor]:
     """Change frames (B, T, D) and their lengths (B,), each utterance by a draw of its own.
 
     What is drawn comes from torch's generator of the device. Gradients pass.
     """
-    if not (conf.stretch or conf.noise or conf.time_masks):
+    if not conf.changes:
         return x, lengths
     x, lengths = zeroed(x, lengths), lengths.to(x.device)
     if conf.stretch:

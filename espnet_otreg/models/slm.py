@@ -71,7 +71,8 @@ class SLMModel(ESPnetASRModel):
         transport = {**TRANSPORT, **(conf.ot_conf or {})}
         transport_conf = read_options(OTConf, transport, "ot_conf")
         adapter, decoder = parts["postencoder"], parts["decoder"]
-        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf)
+        augmented = read_options(FrameAugmentConf, own.augment or {}, "slm_conf.augment")
+        _check_parts(adapter, decoder, conf.ctc_weight, own, transport_conf, augmented.changes)
         super().__init__(
             **{**parts, "postencoder": None},  # `encode` then ends with the encoder's frames
             ctc_weight=conf.ctc_weight,
@@ -88,7 +89,7 @@ class SLMModel(ESPnetASRModel):
         pieces = piece_ids(parts["token_list"], decoder)
         self.register_buffer("piece_ids", pieces, persistent=False)
         self.ot_loss = TransportTerm(transport_conf, self)
-        self.augment_conf = read_options(FrameAugmentConf, own.augment or {}, "slm_conf.augment")
+        self.augment_conf = augmented
         if self.ctc is not None:
             if self.ctc.ctc_type != "builtin":
                 raise UserError(f"model: slm needs ctc_type: builtin, got {self.ctc.ctc_type!r}")
@@ -277,7 +278,7 @@ class SLMModel(ESPnetASRModel):
 
 
 def _check_parts(
-    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf
+    adapter: Any, decoder: Any, ctc_weight: float, conf: SLMConf, transport: OTConf, varied: bool
 ) -> None:
     if not isinstance(decoder, CausalLM):
         raise UserError("model: slm needs decoder: causal_lm, with decoder_conf.model")
@@ -292,7 +293,7 @@ def _check_parts(
         raise UserError("slm_conf.compression: ctc needs a CTC head: set ctc_weight above 0")
     if transport.text_table != "llm":
         raise UserError("model: slm aligns with the language model's table: text_table: llm")
-    if transport.plan_from == "clean" and not conf.augment:
+    if transport.plan_from == "clean" and not varied:
         raise UserError(
             "ot_conf.plan_from: clean follows the plan of frames that are not augmented, but "
             "slm_conf.augment changes none: set it, or plan_from: heard"

@@ -170,8 +170,10 @@ def test_the_plan_of_clean_frames_is_followed_in_training_by_augmented_ones(lm):
 
 
 def test_clean_frames_need_others_that_are_not(lm):
-    with pytest.raises(UserError, match=r"slm_conf\.augment changes none: set it"):
-        build(lm, model_conf={"ot_conf": {"weight": 0.3, "plan_from": "clean"}})
+    term = {"weight": 0.3, "plan_from": "clean"}
+    for given in ({}, {"augment": {"time_masks": 0, "time_mask_frames": 2}}):
+        with pytest.raises(UserError, match=r"slm_conf\.augment changes none: set it"):
+            build(lm, model_conf={"slm_conf": given, "ot_conf": term})
     with pytest.raises(UserError, match="belongs to model: slm"):
         build_asr(model="otreg", model_conf={"ot_conf": {"plan_from": "clean"}})
     with pytest.raises(UserError, match="plan_from: expected heard where unroll"):

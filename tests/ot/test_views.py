@@ -122,3 +122,20 @@ def test_the_term_follows_the_clean_frames_in_every_space(conf, clean):
     )
     same, _ = term.measure(*clean, said, table, 0, clean=clean)
     torch.testing.assert_close(same.loss, own.loss)
+
+
+def test_utterances_weigh_as_asked(clean, seen, text):
+    out = follow(OTRegLoss(), clean, seen, text, utterance_weight=torch.tensor([3.0, 1, 5, 5]))
+    each = out.cost + 0.1 * out.sparsity
+    torch.testing.assert_close(out.loss, (3 * each[0] + each[1]) / 4)
+
+
+def test_what_tokens_weigh_follows_from_the_frames_whose_plan_it_is(clean, seen):
+    table = noise(9, 6, seed=4)
+    ids = torch.tensor([[3, 4], [6, -1], [5, -1], [-1, -1]])
+    said = Transcripts(ids, torch.tensor([2, 1, 1, 0]))
+    term = TransportTerm(OTConf(plan_from="clean", frames_per_token=1.0))
+    own, _ = term.measure(*clean, said, table, 0)
+    out, _ = term.measure(*seen, said, table, 0, clean=clean)
+    expected = carried(own.plan.coupling, CLEAN, SEEN)
+    torch.testing.assert_close(out.plan.coupling[:, : expected.shape[1]], expected)
