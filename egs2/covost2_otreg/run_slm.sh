@@ -40,8 +40,8 @@ mini=(
     --pack_args --include_base  # small models of its own
     --init_config conf/slm/mini/stage1.yaml
     --stock_config conf/slm/mini/stock.yaml
-    --asr_config "$(echo conf/slm/mini/{base,ctc,otreg,otreg_relaxed,shuffled}.yaml)"
-    --names "Base;Base+CTC;Base+OTReg;OTReg, relaxed text side;OTReg, shuffled transcripts"
+    --asr_config "$(echo conf/slm/mini/{base,base_augmented,ctc,otreg,otreg_augmented,otreg_relaxed,shuffled}.yaml)"
+    --names "Base;Base, augmented;Base+CTC;Base+OTReg;OTReg, augmented;OTReg, relaxed text side;OTReg, shuffled transcripts"
 )
 facts+=(real: "${real[@]}" paper: "${paper[@]}")
 kind=$(python3 -m espnet_otreg.recipe.options which "${facts[@]}" given: "$@")
