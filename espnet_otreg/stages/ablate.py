@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def get_parser() -> argparse.ArgumentParser:
         "sweep, as one string, such as '--train_nj 1' (default: none)",
     )
     parser.add_argument(
-        "--output", type=Path, help="folder to write to (default: exp/ablations/<name of the YAML>)"
+        "--output",
+        type=Path,
+        help="folder to write to (default: exp/ablations/<name of the YAML>; of dev sets its dev)",
     )
     return parser
 
@@ -87,7 +90,7 @@ def _ablate(args: argparse.Namespace, command: str) -> None:
     if args.dry_run:
         print(_plan(sweep))
         return
-    output = args.output or Path("exp/ablations") / sweep.name
+    output = args.output or tables_folder(Path("exp/ablations") / sweep.name, sweep.arguments)
     configs = write_configs(sweep, output / "conf")
     details = output / "recipe"
     (details / "results.json").unlink(missing_ok=True)  # an old one must not be taken for new
@@ -111,6 +114,16 @@ def _ablate(args: argparse.Namespace, command: str) -> None:
     write_json(output / "results.json", ablation_json(comparison, sources))
     print(plain(ablation_table(comparison)))
     print(f"\nwritten to {output}/RESULTS.md and {output}/results.json")
+
+
+def tables_folder(folder: Path, arguments: Sequence[str]) -> Path:
+    """Return where tables go by default: those of dev sets not over those of test sets."""
+    split = ""
+    for word, following in pairwise([*arguments, ""]):
+        name, sign, value = word.replace("-", "_").partition("=")
+        if name == "__test_split":
+            split = value if sign else following
+    return folder / split if split == "dev" else folder
 
 
 def read_recipe_results(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.stages import compare
-from espnet_otreg.stages.ablate import TABLES_ALONE, run_recipe
+from espnet_otreg.stages.ablate import TABLES_ALONE, run_recipe, tables_folder
 from espnet_otreg.stages.command import run
 
 DESIGNS = ("crossed", "latin")
@@ -62,7 +62,9 @@ def get_parser() -> argparse.ArgumentParser:
         help="further ones of the recipe, as one string, such as '--seeds \"1 2\"' (default: none)",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("exp/replicated"), help="folder (default: %(default)s)"
+        "--output",
+        type=Path,
+        help="folder (default: exp/replicated; of dev sets exp/replicated/dev)",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="only print the commands (default: run them)"
@@ -85,9 +87,10 @@ def _replicate(args: argparse.Namespace) -> None:
     seeds = [_seeds(args, option) for option in ("encoder_seeds", "lm_seeds")]
     pairs = pairs_of(seeds[0], seeds[1], args.foundation_design, args.cells)
     further = _further(args.arguments)
+    output = args.output or tables_folder(Path("exp/replicated"), further)
     tables = []
     for pair in pairs:
-        folder = args.output / _name(pair)
+        folder = output / _name(pair)
         tables.append(folder / "results.json")
         command = [args.recipe, *further, *_lm(pair[1]), "--results", str(folder), *TABLES_ALONE]
         own = os.environ.get(ENCODER_ARGS, "")
@@ -104,8 +107,8 @@ def _replicate(args: argparse.Namespace) -> None:
     if args.dry_run:
         return
     made = [str(table) for table in tables]
-    page = ["--output", str(args.output / "RESULTS.md")]
-    compare.main(["--join", *made, *page, "--json", str(args.output / "results.json")])
+    page = ["--output", str(output / "RESULTS.md"), "--json", str(output / "results.json")]
+    compare.main(["--join", *made, *page])
 
 
 def _seeds(args: argparse.Namespace, option: str) -> list[str]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_otreg.stages.ablate import main
+from espnet_otreg.stages.ablate import main, tables_folder
 
 ROOT = Path(__file__).parents[2]
 PRETEND = (ROOT / "tests/support/pretend_recipe.py").read_text()
 # The options of otreg.sh; its stages are pretend_recipe.py.
 RECIPE = f"""#!/usr/bin/env bash
 set -euo pipefail
-asr_config= seeds=1 names= results=exp plan= metric=auto stop_stage=13
+asr_config= seeds=1 names= results=exp plan= metric=auto stop_stage=13 test_split=
 while [ $# -gt 0 ]; do declare "${{1#--}}=$2"; shift 2; done
 jobs=()
 for config in ${{asr_config}}; do
@@ -117,6 +117,28 @@ def test_the_page_and_the_json_hold_the_provenance(recipe):
     }
     assert [system["name"] for system in content["systems"]] == ["stock", "λ=0.3", "λ = 1"]
     assert content["systems"][1]["seeds"][1]["run"]["wall_time_s"] == 135
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        ([], "exp/a"),
+        (["--test_split", "dev"], "exp/a/dev"),
+        (["--test-split=dev"], "exp/a/dev"),
+        (["--test_split", "dev", "--test_split", "test"], "exp/a"),  # the last one counts
+        (["--names", "--test_split"], "exp/a"),
+    ],
+)
+def test_tables_of_dev_sets_have_a_folder_of_their_own(arguments, folder):
+    assert tables_folder(Path("exp/a"), arguments) == Path(folder)
+
+
+def test_a_sweep_over_dev_sets_leaves_the_table_of_test_sets(recipe):
+    main(["conf/what.yaml"])
+    page = Path("exp/ablations/what/RESULTS.md").read_bytes()
+    main(["conf/what.yaml", "--arguments", "--test_split dev"])
+    assert Path("exp/ablations/what/dev/results.json").is_file()
+    assert Path("exp/ablations/what/RESULTS.md").read_bytes() == page
 
 
 def test_the_same_command_again_trains_nothing_and_a_new_variant_only_itself(recipe):

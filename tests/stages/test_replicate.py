@@ -82,6 +82,11 @@ def test_a_dry_run_prints_the_commands_and_runs_none(recipe, capsys):
     assert not Path("runs").exists()
 
 
+def test_dev_sets_have_a_folder_of_their_own(recipe, capsys):
+    main(["./run.sh", "--lm_seeds", "0 4", "--arguments", "--test_split dev", "--dry_run"])
+    assert "--results exp/replicated/dev/lm4 " in capsys.readouterr().out
+
+
 def test_a_recipe_that_leaves_no_table_is_named(recipe):
     Path("hidden").touch()
     with pytest.raises(SystemExit, match=r"wrote no exp/replicated/encoder1_lm1/results\.json"):
