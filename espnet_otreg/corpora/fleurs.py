@@ -10,9 +10,11 @@ Layout (ROOT may also be the folder above `fleurs/`, or above folders of unpacke
                                                     normalised text, characters, samples, gender
     ROOT/data/<code>/audio/{train,dev,test}.tar.gz  or unpacked: audio/<split>/*.wav, used where
                                                     none of the table's recordings is missing
+    ROOT/data/<code>/speakers.tsv                   not FLEURS' own: wav name, speaker
 
 FLEURS names no speakers, only a gender, and one sentence id has up to three readers. Every
-utterance is therefore its own speaker: nothing is clustered that might be two people.
+utterance is therefore its own speaker: nothing is clustered that might be two people. Where
+somebody knows better, as the mini corpora do, a table `speakers.tsv` says who speaks.
 """
 
 import logging
@@ -36,6 +38,7 @@ NAME = "fleurs"
 VARIABLE = "FLEURS"
 OPTIONS = ("text_column",)
 SPLITS = ("train", "dev", "test")
+SPEAKERS = "speakers.tsv"
 COLUMNS = 7
 WAV_COLUMN = 1
 TEXT_COLUMNS = {"raw": 2, "normalised": 3}
@@ -68,6 +71,7 @@ def prepare(
         table, COLUMNS, WAV_COLUMN, TEXT_COLUMNS[text_column]
     )
     clips = _clips(home, split, work, texts)
+    speakers = _speakers(home / SPEAKERS, texts)
     records = []
     for name, text in sorted(texts.items()):
         utt_id = make_utt_id(NAME, label, split, Path(name).stem)
@@ -76,12 +80,33 @@ def prepare(
         if reason:
             rejected.append(Rejected(utt_id, reason))
         else:
-            records.append(Record(utt_id, utt_id, label, text, audio))
+            records.append(Record(utt_id, speakers.get(name, utt_id), label, text, audio))
     # the archives hold recordings that the tables leave out: counted, as none of them was lost
     unlisted = {path.name for path in clips.glob("[!.]*.wav")} - texts.keys() - refused
     if unlisted:
         notes["recordings that are not in the table"] += len(unlisted)
     return Prepared(records, rejected, notes)
+
+
+def _speakers(path: Path, clips: Collection[str]) -> dict[str, str]:
+    """Read who speaks each of the recordings; nothing where there is no such table."""
+    if not path.is_file():
+        return {}
+    speakers: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        name, sign, speaker = line.partition("\t")
+        if not sign or not speaker or speaker.split() != [speaker] or name in speakers:
+            raise UserError(
+                f"{path}, line {number}: expected a wav name, a tab and its speaker, one word, and "
+                f"each recording once; got {line!r}"
+            )
+        speakers[name] = speaker
+    if missing := sorted(set(clips) - speakers.keys()):
+        raise UserError(
+            f"{path} names no speaker of {len(missing)} recordings, first {missing[0]}: complete "
+            "it, or remove it, and each utterance is a speaker of its own"
+        )
+    return speakers
 
 
 def has_language(language: str) -> bool:

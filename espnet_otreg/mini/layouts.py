@@ -2,9 +2,9 @@
 
 `covost2` is Common Voice 4 with CoVoST-2 tables beside it, `commonvoice` a later release with more
 columns, `fleurs` is FLEURS, `librispeech` LibriSpeech. All others have the layout of Multilingual
-LibriSpeech: `read` in `mls/`, the graded ones in folders of their own names. Two liberties: the MP3
-clips are 16 kHz (Common Voice 4: 48 kHz), and English is translated into Spanish, a pair that the
-real CoVoST-2 does not have.
+LibriSpeech: `read` in `mls/`, the graded ones in folders of their own names. Three liberties: the
+MP3 clips are 16 kHz (Common Voice 4: 48 kHz), English is translated into Spanish, a pair that the
+real CoVoST-2 does not have, and FLEURS names its speakers, in a table of its own.
 """
 
 import gzip
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet_otreg.corpora.fleurs import SPEAKERS
 from espnet_otreg.files import write_lines, writing
 from espnet_otreg.mini.grammar import SPLITS
 from espnet_otreg.mini.render import SAMPLE_RATE
@@ -148,6 +149,10 @@ def _finish_fleurs(output: Path, lang: str, by_split: dict[str, list[Record]]) -
         names = [record["clip"] for record in by_split[split]]
         files = [(name, clip_path(output, "fleurs", lang, split, name)) for name in names]
         _pack(folder / "audio" / f"{split}.tar.gz", split, files)
+    everything = [record for split in SPLITS for record in by_split[split]]
+    write_lines(
+        folder / SPEAKERS, [f"{each['clip']}.wav\t{each['speaker']}" for each in everything]
+    )
 
 
 def _fleurs_row(record: Record) -> str:

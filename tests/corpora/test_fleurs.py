@@ -28,6 +28,31 @@ def test_every_utterance_is_its_own_speaker_and_audio_is_unpacked(tmp_path):
     assert all(Path(record.audio).read_bytes() == trees.wav_bytes() for record in records)
 
 
+def test_a_table_of_speakers_says_who_speaks(tmp_path):
+    root = trees.fleurs(tmp_path, ROWS)
+    table = root / "data/en_us/speakers.tsv"
+    table.write_text("11.wav\tanna\n12.wav\tanna\n99.wav\tpaul\n")
+    records = prepare(root).records
+    assert [record.utt_id for record in records] == ["fleurs-en-test-11", "fleurs-en-test-12"]
+    assert [record.speaker for record in records] == ["anna", "anna"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("11.wav\tanna\n", "names no speaker of 1 recordings, first 12.wav"),
+        ("11.wav\tanna\n12.wav\n", "line 2: expected a wav name"),
+        ("11.wav\tanna\n11.wav\tpaul\n", "line 2: expected a wav name"),
+        ("11.wav\tan na\n", "line 1: expected a wav name"),
+    ],
+)
+def test_a_table_of_speakers_that_leaves_doubt_is_refused(tmp_path, table, message):
+    root = trees.fleurs(tmp_path, ROWS)
+    (root / "data/en_us/speakers.tsv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        prepare(root)
+
+
 def test_raw_or_normalised_text(tmp_path):
     root = trees.fleurs(tmp_path, ROWS)
     assert prepare(root).records[0].text == "one"

@@ -7,6 +7,7 @@ import tarfile
 import pytest
 import soundfile
 
+from espnet_otreg.corpora import fleurs
 from espnet_otreg.errors import UserError
 from espnet_otreg.mini import build as mini
 from espnet_otreg.mini import layouts
@@ -96,6 +97,17 @@ def test_fleurs_has_seven_columns_and_true_sample_counts(made):
         assert letters.replace(" ", "").replace("|", " ").strip() == text
         assert gender in ("MALE", "FEMALE")
     assert len({row[0] for row in rows}) == len(rows) - 1  # one sentence is read twice
+
+
+def test_fleurs_names_the_voices_that_were_drawn(made, tmp_path):
+    people = {}
+    for split in ("train", "test"):
+        records = fleurs.prepare(made, "en", split, tmp_path).records
+        people[split] = {record.speaker for record in records}
+        assert all(name.startswith(f"fleurs-en-{split}-") for name in people[split])
+    assert len(people["train"]) == 6 and len(people["test"]) == 2
+    named = {row[0] for row in table(made / "fleurs/data/en_us/speakers.tsv")}
+    assert len(named) == 6 + 1 + 2
 
 
 def test_fleurs_numbers_mean_the_same_sentence_in_every_language(made):
