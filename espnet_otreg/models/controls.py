@@ -10,7 +10,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.ot.tensors import length_mask
 
 CONTROLS = ("none", "shuffled", "other_language", "random_tokens")
-_PATIENCE = 20  # batches after which one with two languages should have come
+_PATIENCE = 20  # batches after which one that can be mixed should have come
 
 
 class Transcripts(NamedTuple):
@@ -36,6 +36,8 @@ class Control:
 
     def __call__(self, said: Transcripts) -> Transcripts:
         """Return what the term takes for the transcripts."""
+        if self.kind in ("shuffled", "random_tokens"):
+            self._look(len(said.ids) > 1, "one utterance", "take larger batches")
         if self.kind == "shuffled":
             return _rows(said, torch.arange(len(said.ids), device=said.ids.device) - 1)
         if self.kind == "other_language":
@@ -55,25 +57,27 @@ class Control:
         differ = (codes.unsqueeze(1) != codes.unsqueeze(0)).any(2)  # (B, B)
         back = (place.unsqueeze(1) - place.unsqueeze(0)) % max(len(codes), 1)
         back = torch.where(differ, back, 1 + (back - 1) % max(len(codes), 1) + len(codes))
-        self._look(differ)
+        self._look(bool(differ.any()), "one language", "train on several")
         return back.argmin(1)
 
-    def _look(self, differ: Tensor) -> None:
-        """Refuse data of one language; the odd batch of one is told once, then in the log."""
+    def _look(self, mixed: bool, found: str, remedy: str) -> None:
+        """Refuse batches that hold nothing else; the odd one is told once, then in the log."""
         if self._mixed:
             return
         self._seen += 1
-        if bool(differ.any()):
+        if mixed:
             self._mixed = True
         elif self._seen == _PATIENCE:
             raise UserError(
-                f"ot_conf.control: other_language met one language alone in {_PATIENCE} batches: "
-                "train on several, or choose another control"
+                f"ot_conf.control: {self.kind} met {found} alone in {_PATIENCE} batches: {remedy}, "
+                "or choose another control"
             )
         elif self._seen == 1:
             logging.warning(
-                "ot_conf.control: other_language: this batch has one language, so its utterances "
-                "get their neighbours' transcripts; ot_control_shared tells what they share"
+                "ot_conf.control: %s: this batch has %s, so its transcripts are its own or its "
+                "neighbours'; ot_control_shared tells what they share",
+                self.kind,
+                found,
             )
 
 

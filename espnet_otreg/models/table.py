@@ -20,7 +20,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.models.options import SLMConf
 from espnet_otreg.ot import Compressed
 from espnet_otreg.ot.sequences import ctc_compress
-from espnet_otreg.ot.tensors import length_mask, zeroed
+from espnet_otreg.ot.tensors import full_precision, length_mask, zeroed
 from espnet_otreg.pretrained.bases import is_frozen
 
 SCALES = {"dot": 1.0, "cosine": 20.0, "distance": 1.0}
@@ -73,7 +73,8 @@ class TableCTC(nn.Module):
         """Compare x (B, T, D) with the rows (1 + N, D)."""
         if self.likeness == "cosine":
             x, rows = (nn.functional.normalize(y, dim=-1) for y in (x, rows))
-        found = x @ rows.T
+        with full_precision(x.device):
+            found = x @ rows.T
         if self.likeness == "distance":
             found = found - rows.square().sum(1) / 2
         return found * self.scale

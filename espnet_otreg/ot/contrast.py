@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from espnet_otreg.ot.loss import choices
 from espnet_otreg.ot.sinkhorn import TransportPlan
-from espnet_otreg.ot.tensors import zeroed
+from espnet_otreg.ot.tensors import full_precision, zeroed
 
 
 def plan_contrast(
@@ -39,7 +39,8 @@ def plan_contrast(
         target, _ = choices(plan.coupling)  # (B, T, U)
         rows = normalize(table.float(), dim=1)
     heard = normalize(zeroed(frames, frame_lengths).float(), dim=2)
-    logits = scale * (heard @ rows.T)  # (B, T, V)
+    with full_precision(heard.device):
+        logits = scale * (heard @ rows.T)  # (B, T, V)
     places = ids.clamp(min=0).unsqueeze(1).expand(target.shape)
     surprise = logits.logsumexp(2, keepdim=True) - logits.gather(2, places)
     return (target * surprise).sum((1, 2)) / frame_lengths.to(target.device).clamp(min=1)

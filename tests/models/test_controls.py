@@ -41,6 +41,20 @@ def test_a_batch_of_one_language_gets_neighbours_and_data_of_one_is_refused(capl
         mixed(alone)  # the odd batch is no reason to stop
 
 
+@pytest.mark.parametrize("kind", ["shuffled", "random_tokens"])
+def test_an_utterance_alone_has_nobody_elses_tokens_and_such_data_is_refused(kind, caplog):
+    control, alone = Control(kind), Transcripts(IDS[:1], LENGTHS[:1])
+    for _ in range(19):
+        control(alone)
+    assert caplog.text.count("this batch has one utterance") == 1
+    with pytest.raises(UserError, match=f"{kind} met one utterance alone in 20 batches: take lar"):
+        control(alone)
+    mixed = Control(kind)
+    mixed(Transcripts(IDS, LENGTHS))
+    for _ in range(30):
+        mixed(alone)  # the last batch of an epoch
+
+
 def test_a_language_that_nobody_tells_is_an_error():
     with pytest.raises(UserError, match=r"control: other_language needs .*utt2lang"):
         Control("other_language")(Transcripts(IDS, LENGTHS))

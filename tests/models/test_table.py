@@ -316,3 +316,12 @@ def test_a_phase_that_cannot_be_is_refused_before_any_data(lm, changes, told):
     lora = changes.pop("lora", None)
     with pytest.raises(UserError, match=told):
         build(lm, decoder_conf={"model": str(lm), "lora_conf": lora}, **changes)
+
+
+@pytest.mark.parametrize("likeness", LIKENESSES)
+def test_autocast_leaves_the_comparison_with_the_table_exact(lm, likeness):
+    table = phase(lm, table_likeness=likeness).by_table
+    x, rows = (torch.randn(*shape) for shape in ((2, 5, 16), (9, 16)))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = table.logits(x, rows)
+    torch.testing.assert_close(found, table.logits(x, rows))

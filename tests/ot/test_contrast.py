@@ -96,3 +96,19 @@ def test_rows_that_nobody_said_repel():
 def test_its_options_are_checked(name):
     with pytest.raises(ValueError, match=name):
         OTConf(**{name: -1.0})
+
+
+def test_autocast_changes_neither_value_nor_gradient(table):
+    narrow = 1 + 0.05 * table  # rows that resemble each other, which is what the contrast is for
+    lengths, sizes = torch.tensor([5, 3]), torch.tensor([2, 3])
+    ids = torch.tensor([[3, 0, -1], [6, 7, 2]])
+    plan = sinkhorn(torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(2)), lengths, sizes)
+
+    def found(enabled):
+        frames = (1 + 0.05 * noise(2, 5, 16, seed=1)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = plan_contrast(plan, frames, lengths, ids, narrow, 100.0)
+        return value, *torch.autograd.grad(value.sum(), frames)
+
+    for ours, plain in zip(found(True), found(False), strict=True):
+        torch.testing.assert_close(ours, plain)
