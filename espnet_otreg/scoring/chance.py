@@ -28,10 +28,10 @@ def covered(comparison: Comparison) -> str:
     said: dict[str, list[str]] = {}
     for place, system in enumerate(comparison.systems[1:], start=1):
         result = comparison.sets[0].parts[TOTAL].results[place]
-        said.setdefault(_covered(comparison, result), []).append(system.name)
+        said.setdefault(_covered(comparison, result), []).append(f"“{system.name}”")
     if len(said) < 2:
         return next(iter(said), _speakers(comparison))
-    return "; ".join(f"for {', '.join(names)}: {text}" for text, names in said.items())
+    return "; and ".join(f"{text}, for {' and '.join(names)}" for text, names in said.items())
 
 
 def _covered(comparison: Comparison, result: Result) -> str:

@@ -56,7 +56,7 @@ def join(paths: Sequence[Path]) -> Joined:
     """Read several results.json and check that their protocol is one."""
     if len(paths) < 2:
         raise UserError(f"--join needs several results.json, got {len(paths)}")
-    runs = [_read(path) for path in paths]
+    runs = [_read(path / "results.json" if path.is_dir() else path) for path in paths]
     first = runs[0]
     for other in runs[1:]:
         for what, value in first.protocol.items():

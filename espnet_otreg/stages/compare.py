@@ -113,7 +113,8 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         default=[],
-        help="results.json of finished comparisons, in place of all the above (default: none)",
+        help="results.json of finished comparisons, or their folders, in place of all the above "
+        "(default: none)",
     )
     parser.add_argument(
         "--trained_on",

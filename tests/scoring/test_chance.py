@@ -112,11 +112,19 @@ def systems(make_experiment, tmp_path, wrong, groups):
 
 def test_the_caption_names_levels_with_their_numbers_and_what_is_held(tmp_path, make_experiment):
     wrong = {"a1": [4, 5], "a2": [4, 4], "a3": [5, 5], "b1": [3, 4], "b2": [3, 3], "b3": [4, 3]}
+    wrong["c1"] = [5, 4]
     groups = [["a1", "a2", "a3"], ["b1", "b2", "b3"]]
     found = systems(make_experiment, tmp_path, wrong, groups)
     assert covered(found) == "utterances (12), arm seeds (3); held at one: common checkpoint"
     alone = systems(make_experiment, tmp_path / "x", wrong, [["a1"], ["b1"]])
     assert covered(alone) == "utterances (12); held at one: common checkpoint, arm seed"
+    groups = [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1"]]
+    names = [",".join(f"{tmp_path}/{name}" for name in group) for group in groups]
+    mixed = compare(parse_systems(names, ["A", "B, longer", "C"]), SETS, TAG, samples=300)
+    assert covered(mixed) == (
+        "utterances (12), arm seeds (3); held at one: common checkpoint, for “B, longer”; and "
+        "utterances (12); held at one: common checkpoint, arm seed, for “C”"
+    )
 
 
 def test_better_is_said_only_where_nothing_is_held(tmp_path, make_experiment):

@@ -144,6 +144,15 @@ def test_a_hole_in_the_crossing_is_no_error(finished):
     assert join(finished[:3])["test_sets"][0]["parts"]["total"]["results"]["ours"]["held"] == []
 
 
+def test_folders_stand_for_the_results_in_them(finished):
+    folders = [Path(name.removesuffix(".json")) for name in finished]
+    for folder in folders:
+        folder.mkdir()
+        folder.with_suffix(".json").rename(folder / "results.json")
+    found = join(map(str, folders))
+    assert len(found["systems"][0]["seeds"]) == 4
+
+
 def test_joining_takes_no_systems_besides(finished):
     with pytest.raises(SystemExit):
         join([*finished, "--systems", "exp/asr_ours_e1_m1"])
