@@ -22,18 +22,15 @@ done
 
 # Stage 1: data directories; 2 and 3: audio as the model hears it, at other speeds too
 for set in ${all_sets}; do
-    corpus=${set%_*}
-    root=root_${corpus} languages=langs_${corpus} translated=()
+    corpus=${set%_*} root=root_${set%_*} languages=langs_${set%_*} translated=()
     [ "${answer}" = text ] || [ "${corpus}" != covost2 ] ||
         translated=(--target "${answer#text.}" --translations "${translations}")
     step 1 "data:${set}" "data/%/${set}" prepare_data --corpus "${corpus}" --root "${!root}" \
         --languages ${!languages} --splits "${set##*_}" "${translated[@]}" --output @up \
         + --max_rejected "${max_rejected}" --work data/unpacked
-    speeds=1.0
-    [ "${set##*_}" != train ] || speeds+=" ${other_speeds}"
+    speeds=1.0; [ "${set##*_}" != train ] || speeds+=" ${other_speeds}"
     for speed in ${speeds}; do
-        number=2 suffix=_sp${speed}
-        [ "${speed}" != 1.0 ] || { number=3 suffix=; }
+        number=2 suffix=_sp${speed}; [ "${speed}" != 1.0 ] || { number=3 suffix=; }
         step ${number} "org:${set}${suffix}" "${dumpdir}/raw/org/%/${set}${suffix}" format_audio \
             --input "@data:${set}" --fs "${fs}" --speed "${speed}" --output @out \
             --audio_format "${audio_format}" + --max_rejected "${max_rejected}" --nj "${nj}"
@@ -109,8 +106,7 @@ fi
 common+=(--normalize "${feats_normalize}")
 
 # Stage 11: the common checkpoints, then every system from each of them, once per seed
-phase=("${model_words[@]}" "${common[@]}")
-warm=()
+phase=("${model_words[@]}" "${common[@]}") warm=()
 if [ -n "${warm_config}" ]; then
     train train:warm "${expdir}/asr_$(basename "${warm_config}" .yaml)_%" --config "^${warm_config}" \
         "${phase[@]}" "${reads_init[@]}" ${asr_args} + --processes "${cores}"
@@ -121,6 +117,7 @@ for i in "${!starts[@]}"; do  # init, and init_seedN of further --init_seeds
         --config "^${init_config}" "${phase[@]}" "${reads_init[@]}" ${start_words[i]} ${asr_args} \
         "${warm[@]}" + --processes "${cores}"
 done
+start=$(each '@train:*' "${starts[@]}" | paste -sd,)  # a row of tables
 systems=() trained=("${starts[@]}")  # of each system its folders, joined by commas
 for config in ${asr_config}; do
     stem=$(basename "${config}" .yaml)
@@ -134,7 +131,6 @@ for config in ${asr_config}; do
     done
     systems+=("$(each "@train:${stem}:*" "${tags[@]}" | paste -sd,)")
 done
-start=$(each '@train:*' "${starts[@]}" | paste -sd,)  # a row of tables
 if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, one seed, same frames
     train train:stock "${expdir}/asr_$(basename "${stock_config}" .yaml)_seed${seeds%% *}_%" \
         --config "^${stock_config}" "${common[@]}" "${reads_stock[@]}" --token_type hugging_face \
@@ -144,7 +140,7 @@ if [ -n "${stock_config}" ]; then  # stock ESPnet's own speech language model, o
 fi
 
 # Stage 12: every model decodes all test sets; 13: scores, in each set's folder
-scored=()  # the steps' names
+rows=("${systems[@]}" "${start}") names=("${shown[@]}" "common checkpoint") scored=()  # the steps' names
 score_all() {  # score_all MODEL FOLDER
     local set; for set in ${test_sets}; do
         step 13 "score:$1:${set}" "$2/${set}/score.json" score --ref "$(data_for "${set}")" \
@@ -162,7 +158,6 @@ decode_all() {  # decode_all MODEL TAG WORD ...
 for model in "${trained[@]}"; do
     decode_all "${model}" "${inference_method}" "${how[@]}" "--arguments=${inference_args}" "${read_by[@]}"
 done
-rows=("${systems[@]}" "${start}") names=("${shown[@]}" "common checkpoint")
 if [ "${encoder_row}" = own ]; then  # a Whisper as it came, by its own decoder
     job 12 decode:encoder "${expdir}/encoder_%/@@decode:init" decode_sets --method whisper \
         --asr_exp "^${speech_encoder}" ++ --sets "${tested[@]}" --output @out \
@@ -182,6 +177,13 @@ alone() {  # alone MODEL TITLE WORD ...: decoded its own way; a link lets the ta
     --model_file valid.loss.best.pth --config "^${stock_config%/*}/decode_stock.yaml"
 [ -z "${warm_config}" ] || [ "${answer}" != text ] || alone warm "the phase before, read by the table" \
     --method slm --model_file valid.loss.best.pth "--arguments=${inference_args}"
+for tag in "${rescored[@]}"; do  # the teacher itself chooses among the baseline's best sentences
+    job 12 "rescore:${tag}" "${expdir}/rescored_${stems[0]}_${tag//:/_}_%/@@decode:init" rescore --lm "${lm}" \
+        --asr_exp "@train:${stems[0]}:${tag}" --model_file "${inference_asr_model}" --sets "${tested[@]}" \
+        --normaliser "${normaliser}" --output @up --decode_tag @@decode:init + --ngpu %ngpu
+done
+rows+=($(each '@rescore:*/..' "${rescored[@]}" | paste -sd,)) scored+=($(each '@rescore:*' "${rescored[@]}"))
+[ -z "${rescored[*]}" ] || names+=("${shown[0]}, rescored by the teacher")
 
 # Stage 13, second half: tables of all systems together, what the alignment does, a page of it all
 shown_sets=(--names "${shown[@]}" --sets "${tested[@]}" ${word_times})
@@ -230,8 +232,7 @@ fi
 
 # Stage 14: one file per model, with its card; 15: to the hub, where a repository is named
 for i in ${packed}; do
-    model=train:${stems[i]}:seed${pack_seed}
-    repo=${hf_repo}
+    model=train:${stems[i]}:seed${pack_seed} repo=${hf_repo}
     [ "${packed}" = "${i}" ] || repo+=${hf_repo:+-${stems[i]}}  # of several, each has its own
     step 14 "pack:${stems[i]}" "@${model}/packed.zip" pack --asr_exp "@${model}" --output @out \
         "${how[@]}" "${read_by[@]/#--config/--inference_config}" "--inference_args=${inference_args}" \

@@ -28,6 +28,7 @@ mini=(
     --language_model mini
     --frames_per_second 16
     --frame_seconds 0.06
+    --rescore true
     --init_config conf/transfer/mini/init.yaml
     --asr_config "$(echo conf/transfer/mini/{ctc,balanced,unbalanced,guided}.yaml)"
     --names "CTC;balanced;unbalanced;unbalanced, guided by CTC"

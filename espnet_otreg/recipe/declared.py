@@ -119,6 +119,12 @@ MODELS: dict[str, tuple[Option, ...]] = {
             "true",
             "a page with tables, figures and every utterance, in the results folder",
         ),
+        flag(
+            "rescore",
+            "false",
+            "with token_type lm: a row of the baseline whose best sentences the teacher chooses "
+            "among",
+        ),
         Option("pictures", "4", "utterances of each test set whose alignment is drawn", "count0"),
     ),
     "Packing and upload": (

@@ -253,6 +253,14 @@ def _systems(values: Values) -> Derived:
     init_seeds = values["init_seeds"].split() or ["0"]
     starts = ["init", *(f"init_seed{seed}" for seed in init_seeds[1:])]
     arms = [(start, seed) for start in starts for seed in values["seeds"].split()]
+    tags = [f"{start}:seed{seed}".removeprefix("init:") for start, seed in arms]
+    rescored = bool(configs) and values["rescore"] == "true"
+    if rescored and (values["token_type"] != "lm" or values["cache_frames"] == "true"):
+        raise UserError(
+            "--rescore true needs --token_type lm, whose masked language model chooses among "
+            "sentences, and --cache_frames false, as sentences are found in audio"
+        )
+    trained_on += [train] if rescored else []
     packed = [str(place) for place, config in enumerate(configs) if config in chosen]
     return {
         "stems": stems,
@@ -261,7 +269,8 @@ def _systems(values: Values) -> Derived:
         "start_words": ["" if seed == "0" else f"--seed {seed}" for seed in init_seeds],
         # of each arm of a system the checkpoint, and what the arm is called by
         "start_of": [start for start, _ in arms],
-        "tags": [f"{start}:seed{seed}".removeprefix("init:") for start, seed in arms],
+        "tags": tags,
+        "rescored": tags if rescored else [],
         "shown": shown,
         "names_shown": ", ".join(shown),
         "trained_on": " ".join(trained_on),

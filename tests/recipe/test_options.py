@@ -266,3 +266,14 @@ def test_no_miniature_is_made_of_corpora_that_have_none():
         UserError, match=r"no mini corpus stands for natural: set NATURAL in db\.sh"
     ):
         derive(values, {})
+
+
+def test_a_rescorer_is_asked_for_where_there_is_one():
+    facts = ["--asr_config", "a.yaml b.yaml", "--seeds", "1 2", "--rescore", "true"]
+    lm = ["--token_type", "lm", "--language_model", "mini", "--mini", "true"]
+    found = derive(read(*facts, *lm), {})
+    assert found["rescored"] == ["seed1", "seed2"]
+    assert found["trained_on"] == "covost2 covost2 covost2 covost2"  # two arms, start, rescored
+    assert derive(read(*facts[2:], *lm), {})["rescored"] == []
+    with pytest.raises(UserError, match="--rescore true needs --token_type lm"):
+        derive(read(*facts, "--mini", "true"), {})

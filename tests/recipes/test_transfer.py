@@ -110,6 +110,20 @@ def test_the_recipe_ends_with_a_table_of_character_errors_and_one_of_alignments(
     assert "CTC forced, gaps closed" in page
 
 
+def test_the_teacher_as_rescorer_is_a_row_beside_the_baseline(finished):
+    folder, _ = finished
+    results = json.loads((folder / "exp/transfer/results.json").read_text())
+    rows = {system["name"]: system["seeds"] for system in results["systems"]}
+    assert list(rows) == ["CTC", "unbalanced", "common checkpoint", "CTC, rescored by the teacher"]
+    ours, baseline = rows["CTC, rescored by the teacher"], rows["CTC"]
+    assert [row["labels"] for row in ours] == [row["labels"] for row in baseline]
+    for row in ours:
+        for name in SETS:
+            told = folder / row["folder"] / results["decode_tag"] / name / "rescored.json"
+            rates = json.loads(told.read_text())["cer"]
+            assert rates["oracle"] <= min(rates["first"], rates["rescored"])
+
+
 def test_utterances_that_cannot_be_aligned_are_listed_and_ctc_is_the_truth_without_times(finished):
     folder, _ = finished
     (trained,) = (path for path in (folder / "exp").glob("asr_ctc_seed1_*") if path.is_dir())
