@@ -28,7 +28,7 @@ from espnet_otreg.recipe.stamps import Given, Stamps
 ZONES = ("++", "<", "+")
 NAME_DIGITS = 8
 _REFERENCE = re.compile(
-    r"(?:^|(?<=[=,]))(?:@[\w:.+-]+/\.\.|@@?[\w:.+-]+|\^\^?[^,]+)|(?<=/)@@[\w:.+-]+"
+    r"(?:^|(?<=[=,]))(?:@[\w:.+=-]+/\.\.|@@?[\w:.+=-]+|\^\^?[^,]+)|(?<=/)@@[\w:.+=-]+"
 )
 
 

@@ -44,6 +44,12 @@ def test_a_step_reads_what_another_made_and_runs_once(capfd):
     assert (made.steps["b"].out / "copy").stat().st_mtime_ns == before
 
 
+def test_names_may_hold_what_sweeps_call_their_variants():
+    name = "train:lambda=0.1_epsilon_=_inf:seed1"
+    made = run(step(name, "--text", "x"), step("b", "--input", f"@{name}/text"))
+    assert (made.steps["b"].out / "copy").read_text() == "x"
+
+
 def test_the_key_depends_on_words_contents_and_what_is_read_and_on_nothing_else():
     Path("c.yaml").write_text("weight: 0.3")
     reads = step("b", "--input", "@a/text", "--config", "^c.yaml")
