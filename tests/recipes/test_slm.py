@@ -148,6 +148,32 @@ def test_the_control_differs_from_otreg_by_its_targets_alone(size):
     assert ours == otreg
 
 
+@pytest.mark.parametrize(
+    ("arm", "twin", "option", "value"),
+    [
+        ("otreg_tuned", "otreg_augmented", "weight", 0.1),
+        ("clean_plan_augmented", "otreg_augmented", "plan_from", "clean"),
+        ("shuffled_augmented", "otreg_tuned", "control", "shuffled"),
+        ("other_language_augmented", "otreg_tuned", "control", "other_language"),
+        ("random_tokens_augmented", "otreg_tuned", "control", "random_tokens"),
+    ],
+)
+def test_arms_of_the_square_differ_by_one_option_of_the_term(arm, twin, option, value):
+    ours, theirs = (load(CONF / "mini" / f"{stem}.yaml") for stem in (arm, twin))
+    assert ours["model_conf"]["ot_conf"].pop(option) == value
+    theirs["model_conf"]["ot_conf"].pop(option, None)
+    assert ours == theirs
+
+
+def test_the_uncompressed_arm_of_the_square_differs_by_that_alone():
+    ours, tuned = (
+        load(CONF / "mini" / f"{stem}.yaml") for stem in ("otreg_tuned_uncompressed", "otreg_tuned")
+    )
+    assert ours["model_conf"]["slm_conf"].pop("compression") == "none"
+    assert tuned["model_conf"]["slm_conf"].pop("compression") == "ot"
+    assert ours == tuned
+
+
 @pytest.mark.parametrize("size", sorted(folder.name for folder in CONF.iterdir()))
 def test_both_stages_train_the_same_adapter(size):
     first, second = (load(CONF / size / f"{stem}.yaml") for stem in ("stage1", "base"))
