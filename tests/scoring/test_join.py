@@ -1,6 +1,7 @@
 """Several finished tables, each of other foundation models, as one."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,18 @@ def test_folders_stand_for_the_results_in_them(finished):
         folder.with_suffix(".json").rename(folder / "results.json")
     found = join(map(str, folders))
     assert len(found["systems"][0]["seeds"]) == 4
+
+
+def test_tables_of_other_machines_are_joined_from_their_small_files(finished, tmp_path):
+    there = join(finished)
+    elsewhere = tmp_path / "elsewhere"
+    for path in [*map(Path, finished), *Path("exp").glob("*/config.yaml"),
+                 *Path("exp").glob("*/run.json"), *Path("exp").glob("*/*/*/score*")]:  # fmt: skip
+        copy = elsewhere / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    os.chdir(elsewhere)
+    assert join(finished)["test_sets"] == there["test_sets"]
 
 
 def test_joining_takes_no_systems_besides(finished):
