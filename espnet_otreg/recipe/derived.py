@@ -272,7 +272,7 @@ def _systems(values: Values) -> Derived:
         "tags": tags,
         "rescored": tags if rescored else [],
         "shown": shown,
-        "names_shown": ", ".join(shown),
+        "names_shown": "; ".join(shown),  # a name may hold a comma
         "trained_on": " ".join(trained_on),
         "packed": "" if values["skip_packing"] == "true" else " ".join(packed),
         "pack_seed": values["pack_seed"] or values["seeds"].split()[0],
