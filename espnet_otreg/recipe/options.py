@@ -39,19 +39,19 @@ def _answer(words: list[str]) -> str:
         mini = not wants_help and _decide_mini(_sections(words[1:]), os.environ)
         return "mini" if mini else "real"
     if words[:1] == ["value"]:
-        words = [word for word in words if word not in ("--help", "-h")]
-        return _chosen(_sections(words[2:]), words[1])
+        return value_of(words[1], [word for word in words[2:] if word not in ("--help", "-h")])
     if wants_help:
         return f"printf '%s\\n' {shlex.quote(help_text())}; exit 0"
     values = resolve(words, os.environ)
     return assignments({**values, **derive(values, os.environ)})
 
 
-def _chosen(parts: Mapping[str, Mapping[str, str]], name: str) -> str:
+def value_of(name: str, words: Sequence[str]) -> str:
     """Return an option's value before any is checked against another."""
-    values = {**parts[""], **_real(parts), **parts["given:"]}
-    _check(OPTIONS[name], values.get(name, OPTIONS[name].default))
-    return values.get(name, OPTIONS[name].default)
+    parts, default = _sections(words), OPTIONS[name].default
+    value = {**parts[""], **_real(parts), **parts["given:"]}.get(name, default)
+    _check(OPTIONS[name], value)
+    return value
 
 
 def resolve(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from espnet_otreg.errors import UserError
 from espnet_otreg.files import read_json, write_json, writing
+from espnet_otreg.recipe.options import value_of
 from espnet_otreg.recipe.sweep import Sweep, read_arguments, read_sweep, write_configs
 from espnet_otreg.scoring.ablation import (
     Row,
@@ -118,12 +118,7 @@ def _ablate(args: argparse.Namespace, command: str) -> None:
 
 def tables_folder(folder: Path, arguments: Sequence[str]) -> Path:
     """Return where tables go by default: those of dev sets not over those of test sets."""
-    split = ""
-    for word, following in pairwise([*arguments, ""]):
-        name, sign, value = word.replace("-", "_").partition("=")
-        if name == "__test_split":
-            split = value if sign else following
-    return folder / split if split == "dev" else folder
+    return folder / "dev" if value_of("test_split", arguments) == "dev" else folder
 
 
 def read_recipe_results(path: Path) -> dict[str, Any]:
