@@ -188,7 +188,14 @@ def protocol_of(folder: Path) -> Mapping[str, Any]:
 
 
 def _digest(table: Path) -> str:
-    """Stand for the names in a table, whatever its order and its other columns."""
-    lines = table.read_text(encoding="utf-8", errors="replace").split("\n")
-    names = sorted(line.split()[0] for line in lines if line.strip())
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    """Stand for the utterances that a training was given, in whatever order.
+
+    Each language model has pieces of its own, and with them other utterances have more tokens than
+    frames. So what was left out for that counts as given.
+    """
+    names: set[str] = set()
+    for path in (table, table.with_name("rejected.tsv")):
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            names |= {line.split()[0] for line in lines if line.strip()}
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:8]

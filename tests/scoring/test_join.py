@@ -136,6 +136,29 @@ def test_models_of_other_configs_or_data_are_refused(finished, more, message):
         join(finished)
 
 
+def write_shapes(lm, kept, left_out):
+    """Give all systems of a language model shape files of their own."""
+    folder = Path(f"exp/stats/{lm}/train")
+    folder.mkdir(parents=True)
+    (folder / "speech_shape").write_text("".join(f"{utt} 9,2\n" for utt in kept))
+    (folder / "rejected.tsv").write_text("".join(f"{utt}\t9 tokens\n" for utt in left_out))
+    for path in Path("exp").glob(f"asr_*_{lm}/config.yaml"):
+        path.write_text(path.read_text() + f"train_shape_file: [{folder}/speech_shape]\n")
+
+
+def test_pieces_of_another_language_model_may_leave_out_other_utterances(finished):
+    write_shapes("m1", ["a", "b"], ["c"])
+    write_shapes("m2", ["c", "b"], ["a"])
+    assert len(join(finished)["systems"][0]["seeds"]) == 4
+
+
+def test_models_that_were_given_other_utterances_are_refused(finished):
+    write_shapes("m1", ["a", "b"], ["c"])
+    write_shapes("m2", ["b"], ["a"])
+    with pytest.raises(SystemExit, match="different protocols: utterances of the train set"):
+        join(finished)
+
+
 def test_one_table_given_twice_is_refused(finished):
     with pytest.raises(SystemExit, match="are one replicate of base"):
         join([finished[0], finished[0]])
