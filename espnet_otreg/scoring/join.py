@@ -41,6 +41,21 @@ class Joined(NamedTuple):
     metric: str
     caveats: tuple[str, ...]
 
+    def only(self, names: Sequence[str]) -> "Joined":
+        """Take the systems of these names, the first as the baseline."""
+        known = [system.name for system in self.systems]
+        unknown = [name for name in names if name not in known]
+        if unknown or len(set(names)) < max(2, len(names)):
+            what = f"no system is called {', '.join(map(repr, unknown))}" if unknown else (
+                "two or more different systems expected"
+            )  # fmt: skip
+            raise UserError(f"--names: {what}; the tables have {', '.join(map(repr, known))}")
+        places = [known.index(name) for name in names]
+        return self._replace(
+            systems=tuple(self.systems[place] for place in places),
+            labels=tuple(self.labels[place] for place in places),
+        )
+
 
 class _Run(NamedTuple):
     """One results.json."""

@@ -106,7 +106,10 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         "are; of one test set also a file of hypotheses (default: none)",
     )
     parser.add_argument(
-        "--names", nargs="+", help="names for the table, the baseline's first (default: folders)"
+        "--names",
+        nargs="+",
+        help="names for the table, the baseline's first (default: folders); with --join the names "
+        "of the systems to be compared, the baseline first (default: all)",
     )
     parser.add_argument(
         "--join",
@@ -163,6 +166,7 @@ def _compared(args: argparse.Namespace) -> Comparison:
     draws = {"samples": args.samples, "seed": args.seed}
     if args.join:
         joined = join(args.join)
+        joined = joined.only(args.names) if args.names else joined
         told = {"metric": joined.metric, "labels": joined.labels, **draws}
         found = compare(joined.systems, joined.sets, joined.systems[0].tags[0], **told)
         return found._replace(caveats=(*found.caveats, *joined.caveats))

@@ -194,6 +194,31 @@ def test_joining_takes_no_systems_besides(finished):
         join([*finished, "--systems", "exp/asr_ours_e1_m1"])
 
 
+def test_another_of_the_joined_systems_can_be_the_baseline(finished):
+    ours = join(finished)["test_sets"][0]["parts"]["total"]["results"]["ours"]
+    turned = join(finished, "--names", "ours", "base")
+    assert [system["name"] for system in turned["systems"]] == ["ours", "base"]
+    base = turned["test_sets"][0]["parts"]["total"]["results"]["base"]
+    value, low, high = (base["difference"]["absolute"][key] for key in ("value", "low", "high"))
+    told = ours["difference"]["absolute"]
+    assert value == pytest.approx(-told["value"])
+    assert (low, high) == pytest.approx((-told["high"], -told["low"]), abs=0.5)
+    assert turned["systems"][0]["seeds"][3]["labels"]["lm"] == "lm2"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["base", "other"], "no system is called 'other'; the tables have 'base', 'ours'"),
+        (["base"], "two or more different systems expected"),
+        (["base", "base"], "two or more different systems expected"),
+    ],
+)
+def test_names_that_the_joined_tables_do_not_have_are_refused(finished, names, message):
+    with pytest.raises(SystemExit, match=message):
+        join(finished, "--names", *names)
+
+
 def test_tables_of_different_code_are_joined_and_say_so(finished):
     edit(finished[0], lambda content: content["made"].update(git="abc"))
     assert "by different code: abc, " in join(finished)["caveats"][-1]
