@@ -44,12 +44,12 @@ class Joined(NamedTuple):
     def only(self, names: Sequence[str]) -> "Joined":
         """Take the systems of these names, the first as the baseline."""
         known = [system.name for system in self.systems]
+        told = f"the tables have {', '.join(map(repr, known))}"
         unknown = [name for name in names if name not in known]
-        if unknown or len(set(names)) < max(2, len(names)):
-            what = f"no system is called {', '.join(map(repr, unknown))}" if unknown else (
-                "two or more different systems expected"
-            )  # fmt: skip
-            raise UserError(f"--names: {what}; the tables have {', '.join(map(repr, known))}")
+        if unknown:
+            raise UserError(f"--names: no system is called {', '.join(map(repr, unknown))}; {told}")
+        if len(set(names)) < max(2, len(names)):
+            raise UserError(f"--names: two or more different systems expected; {told}")
         places = [known.index(name) for name in names]
         return self._replace(
             systems=tuple(self.systems[place] for place in places),
