@@ -160,6 +160,16 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
         **dict.fromkeys(GRADED, (100, 100, 60)),
         **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
     },
+    "little": {  # as mini, but a quarter of the graded training sets; tests of 100 clips
+        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+        **dict.fromkeys(GRADED, (25, 20, 100)),
+        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
+    },
+    "more": {  # as little, but three times the graded training sets of mini
+        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+        **dict.fromkeys(GRADED, (300, 20, 100)),
+        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
+    },
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
         **dict.fromkeys(GRADED, (2000, 100, 500)),

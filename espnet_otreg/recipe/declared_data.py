@@ -104,9 +104,10 @@ DATA: dict[str, tuple[Option, ...]] = {
         Option(
             "mini_size",
             "mini",
-            "of the mini corpora; wide: as mini, tests five times as large; tune: dev sets",
+            "of the mini corpora; wide: as mini, tests five times as large; tune: dev sets; "
+            "little, more: a quarter of the graded training sets, three times them",
             "choice",
-            ("smoke", "mini", "wide", "tune", "large"),
+            ("smoke", "mini", "wide", "tune", "little", "more", "large"),
         ),
         Option(
             "protocol",
