@@ -13,12 +13,13 @@ from espnet_otreg.scoring.comparison import Comparison, SetName, System, TestedS
 from espnet_otreg.scoring.failures import UNRELATED, warning_of_unrelated
 from espnet_otreg.scoring.levels import Labels, labels_of
 from espnet_otreg.scoring.parts import Parts, Replicates
-from espnet_otreg.scoring.score_file import Scored, load_score
+from espnet_otreg.scoring.score_file import Scored, load_pooled
 from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.timing import read_timing
 from espnet_otreg.scoring.wer import AUTO, TOTAL
 
 SCORE_FILE = "score.json"
+POOLED = "+"  # between the names of test sets that are judged as one
 
 
 def parse_systems(folders: Sequence[str], names: Sequence[str] | None) -> tuple[System, ...]:
@@ -58,6 +59,24 @@ def decoding_folder(system: System, folder: Path, decode_tag: str, test_set: str
     return folder / test_set if system.external else folder / tag / test_set
 
 
+def pooled_sets(given: Sequence[str], sets: Sequence[SetName]) -> list[SetName]:
+    """Read `graded0_test+graded1_test`: several of the test sets, to be judged as one too."""
+    domains = dict(sets)
+    found = []
+    for text in given:
+        names = text.split(POOLED)
+        if len(set(names)) < max(2, len(names)) or not set(names) <= domains.keys():
+            raise UserError(
+                f"--pooled {text!r}: two or more different test sets expected, joined by "
+                f"{POOLED}, of {', '.join(domains)}"
+            )
+        of = {domains[name] for name in names}
+        if len(of) > 1:
+            raise UserError(f"--pooled {text!r}: its test sets are {' and '.join(sorted(of))}")
+        found.append(SetName(text, of.pop()))
+    return found
+
+
 def compare(
     systems: Sequence[System],
     sets: Sequence[SetName],
@@ -87,7 +106,7 @@ def compare(
             [decoding_folder(system, folder, decode_tag, name) for folder in system.folders]
             for system in systems
         ]
-        scores = [[load_score(place / SCORE_FILE, metric) for place in group] for group in places]
+        scores = [[_load(place, metric) for place in group] for group in places]
         flat = [scored for group in scores for scored in group]
         normalisers.update((scored.normaliser, scored.path) for scored in flat)
         _check_one_normaliser(normalisers)
@@ -100,6 +119,11 @@ def compare(
     facts = (next(iter(normalisers)), decode_tag, samples, seed)
     told = tuple(map(tuple, found))
     return Comparison(tuple(systems), tuple(tested), *facts, tuple(cautions), told)
+
+
+def _load(place: Path, metric: str) -> Scored:
+    names = place.name.split(POOLED)
+    return load_pooled({name: place.with_name(name) / SCORE_FILE for name in names}, metric)
 
 
 def _check_one_normaliser(normalisers: Mapping[str, Path]) -> None:

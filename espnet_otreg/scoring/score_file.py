@@ -95,6 +95,25 @@ def load_score(path: Path, metric: str = AUTO) -> Scored:
     return Scored(path, normaliser, utterances, summarise(utterances, metric), missing, ignored)
 
 
+def load_pooled(places: Mapping[str, Path], metric: str = AUTO) -> Scored:
+    """Read the scores of one test set, or of several as one; a speaker's name is one person."""
+    parts = {name: load_score(path, metric) for name, path in places.items()}
+    first = next(iter(parts.values()))
+    if len(parts) == 1:
+        return first
+    for scored in parts.values():
+        if scored.normaliser != first.normaliser:
+            raise UserError(
+                f"scores made with different normalisers cannot be pooled: '{first.normaliser}' in "
+                f"{first.path}, '{scored.normaliser}' in {scored.path}; score all with one"
+            )
+    pooled = [u._replace(name=f"{n} {u.name}") for n, s in parts.items() for u in s.utterances]
+    missing, ignored = (
+        sum(getattr(scored, kind) for scored in parts.values()) for kind in ("missing", "ignored")
+    )
+    return Scored(first.path, first.normaliser, pooled, summarise(pooled, metric), missing, ignored)
+
+
 def _are_counts(*values: Any) -> bool:
     return all(type(value) is int and 0 <= value < _MOST for value in values)
 

@@ -38,7 +38,13 @@ from espnet_otreg.scoring.external import score_external
 from espnet_otreg.scoring.join import join
 from espnet_otreg.scoring.matrix import overview, train_test_matrix
 from espnet_otreg.scoring.provenance import provenance
-from espnet_otreg.scoring.results import SetName, compare, parse_external, parse_systems
+from espnet_otreg.scoring.results import (
+    SetName,
+    compare,
+    parse_external,
+    parse_systems,
+    pooled_sets,
+)
 from espnet_otreg.scoring.significance import SAMPLES
 from espnet_otreg.scoring.tables import main_table, plain, verdicts
 from espnet_otreg.scoring.wer import METRICS
@@ -135,6 +141,14 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         "--cross_domain", nargs="+", default=[], help="test sets unlike it (default: none)"
     )
     parser.add_argument(
+        "--pooled",
+        nargs="+",
+        default=[],
+        metavar="SET+SET",
+        help="test sets of one domain that are also judged as one, with all their speakers "
+        "(default: none)",
+    )
+    parser.add_argument(
         "--metric",
         choices=METRICS,
         default=METRICS[0],
@@ -168,13 +182,15 @@ def _compared(args: argparse.Namespace) -> Comparison:
         joined = join(args.join)
         joined = joined.only(args.names) if args.names else joined
         told = {"metric": joined.metric, "labels": joined.labels, **draws}
-        found = compare(joined.systems, joined.sets, joined.systems[0].tags[0], **told)
+        sets = [*joined.sets, *pooled_sets(args.pooled, joined.sets)]
+        found = compare(joined.systems, sets, joined.systems[0].tags[0], **told)
         return found._replace(caveats=(*found.caveats, *joined.caveats))
     own = [] if args.baseline is None else [args.baseline, *args.systems]
     systems = parse_systems(own, args.names) + parse_external(args.external)
     sets = [SetName(name, "in-domain") for name in args.in_domain]
     sets += [SetName(name, "cross-domain") for name in args.cross_domain]
     systems = score_external(systems, [each.name for each in sets], args.decode_tag)
+    sets += pooled_sets(args.pooled, sets)
     return compare(systems, sets, args.decode_tag, metric=args.metric, **draws)
 
 

@@ -74,6 +74,32 @@ def test_foundation_models_become_levels_that_the_interval_covers(finished, caps
     assert found["systems"][0]["seeds"][3]["labels"]["lm"] == "lm2"
 
 
+def test_joined_sets_can_be_pooled(tmp_path, monkeypatch, make_experiment):
+    monkeypatch.chdir(tmp_path)
+    made = []
+    for lm in (1, 2):
+        for system, wrong in (("base", [5, 6]), ("ours", [5 - lm, 6])):
+            folder = Path(f"exp/asr_{system}_m{lm}")
+            make_experiment(folder, {"covost2_test": wrong, "fleurs_test": [4, 2]})
+            (folder / "config.yaml").write_text(config_of("enc", f"lm{lm}", f"asr_init_m{lm}", 1))
+        made.append(f"exp/m{lm}.json")
+        compare.main(
+            [
+                *("--baseline", f"exp/asr_base_m{lm}", "--systems", f"exp/asr_ours_m{lm}"),
+                *("--names", *SYSTEMS, "--decode_tag", TAG, "--samples", "300"),
+                *("--in_domain", "covost2_test", "fleurs_test"),
+                *("--output", f"exp/m{lm}.md", "--json", made[-1]),
+            ]
+        )
+    found = join(made, "--pooled", "covost2_test+fleurs_test")
+    *_, pooled = found["test_sets"]
+    assert pooled["name"] == "covost2_test+fleurs_test"
+    ours = pooled["parts"]["total"]["results"]["ours"]
+    assert ours["difference"]["absolute"]["value"] == pytest.approx(-0.0375)
+    assert ours["covers"]["lm"] == 2
+    assert "covost2_test+fleurs_test" in Path("all.md").read_text()
+
+
 def test_what_the_variance_comes_from_can_be_drawn(finished):
     pytest.importorskip("matplotlib")
     join(finished, "--picture", "variance.svg")

@@ -9,7 +9,7 @@ from espnet_otreg.errors import UserError
 from espnet_otreg.scoring.comparison import System
 from espnet_otreg.scoring.document import results_document, summary
 from espnet_otreg.scoring.provenance import Provenance
-from espnet_otreg.scoring.results import SetName, compare, parse_systems
+from espnet_otreg.scoring.results import SetName, compare, parse_systems, pooled_sets
 from espnet_otreg.scoring.score_file import save_score
 from espnet_otreg.scoring.tables import difference_table
 from espnet_otreg.scoring.wer import TOTAL, score
@@ -189,3 +189,41 @@ def test_a_page_says_whose_gradients_were_clipped_unlike_the_baselines(experimen
         assert "Unlike steps" not in page(base=base, ot_1=other, ot_2=other)
     told = page(base=base, ot_1=little, ot_2=little | {"clipped_updates": 32})
     assert "clipped in 45 % of base's steps, but: ot_1 7 %" in told
+
+
+def test_several_sets_are_judged_as_one_with_all_their_speakers(experiments):
+    pooled = pooled_sets(["covost2_test+fleurs_test"], [set_._replace(domain="x") for set_ in SETS])
+    assert pooled == [SetName("covost2_test+fleurs_test", "x")]
+    comparison = run(experiments, [*SETS, *pooled])
+    first, second, both = (tested.parts[TOTAL] for tested in comparison.sets)
+    assert (both.utterances, both.words) == (24, 240)
+    assert both.speakers == 18  # en_s0 to en_s5 are the same people in both
+    for one, two, together in zip(first.results, second.results, both.results, strict=True):
+        expected = (one.interval.value + two.interval.value) / 2  # as many words in each
+        assert together.interval.value == pytest.approx(expected)
+    differences = [part.results[1].difference.absolute.value for part in (first, second, both)]
+    assert differences[2] == pytest.approx(sum(differences[:2]) / 2)
+    assert set(comparison.sets[2].parts) == {"en", "es", "fr", TOTAL}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("covost2_test", "two or more different test sets"),
+        ("covost2_test+covost2_test", "two or more different test sets"),
+        ("covost2_test+mls_test", "of covost2_test, fleurs_test"),
+        ("covost2_test+fleurs_test", "are cross-domain and in-domain"),
+    ],
+)
+def test_sets_that_are_not_alike_are_not_pooled(given, message):
+    with pytest.raises(UserError, match=message):
+        pooled_sets([given], SETS)
+
+
+def test_sets_of_different_normalisers_are_not_pooled(tmp_path, make_experiment, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("exp/base", "exp/ot"):
+        make_experiment(tmp_path / folder, {"covost2_test": [1]})
+        make_experiment(tmp_path / folder, {"fleurs_test": [1]}, normaliser="none")
+    with pytest.raises(UserError, match="cannot be pooled"):
+        run(["exp/base", "exp/ot"], [SetName("covost2_test+fleurs_test", "in-domain")])
