@@ -160,7 +160,7 @@ def test_the_sweeps_that_were_asked_for_are_shipped():
         *("otreg", "transfer_alignment", "transfer_cost", "transfer_epsilon"),
         *("transfer_eta", "transfer_lambda", "transfer_start", "slm_cost", "slm_otreg"),
         *("slm_augment", "slm_targets", "transfer_targets", "real_share", "otreg_targets"),
-        *("slm_tuning", "slm_tuning_baseline", "transfer_tuning"),
+        *("slm_tuning", "slm_tuning_baseline", "slm_clean_plan", "transfer_tuning"),
     }
 
 
