@@ -30,8 +30,8 @@ mini=(
     --frame_seconds 0.06
     --rescore true
     --init_config conf/transfer/mini/init.yaml
-    --asr_config "$(echo conf/transfer/mini/{ctc,untaught,balanced,unbalanced,prior,guided}.yaml)"
-    --names "CTC;CTC, by the same η;balanced;unbalanced;unbalanced, with a prior;unbalanced, guided by CTC"
+    --asr_config "$(echo conf/transfer/mini/{ctc,untaught,balanced,unbalanced,prior,static,guided}.yaml)"
+    --names "CTC;CTC, by the same η;balanced;unbalanced;unbalanced, with a prior;the same, whitened, static;unbalanced, guided by CTC"
     --seeds "1 2 3"
 )
 facts=(
