@@ -30,6 +30,7 @@ _FREE = re.compile(
 )
 _FREE_OPTIONS = {"encoder_conf": {"experiment", "model"}, "decoder_conf": {"model"},
                  "frontend_conf": {"model"}, "postencoder_conf": {"text_size"}}  # fmt: skip
+TRAINED_ON = "utterances of the train set"
 
 
 class Joined(NamedTuple):
@@ -94,14 +95,19 @@ def join(paths: Sequence[Path]) -> Joined:
         external = bool(told["external"])
         systems.append(System(told["name"], tuple(folders), external, tuple(tags)))
         labels.append(tuple(rows))
-    _check_configs(systems)
+    unknown = _check_configs(systems)
     sets = tuple(SetName(*pair) for pair in first.protocol["the list of test sets"])
     characters = {metric for _, metric in first.protocol["the metric"]} == {"CER"}
     commits = list(dict.fromkeys(run.git for run in runs))
     said = f"The joined tables were made by different code: {', '.join(commits)}."
-    caveats = (said,) if len(commits) > 1 else ()
+    caveats = [said] if len(commits) > 1 else []
+    if unknown:
+        caveats.append(
+            "Whether all models had the same training utterances was not checked for "
+            f"{', '.join(unknown)}: their lists, exp/stats/..., are not here."
+        )
     metric = CHARACTERS if characters else AUTO
-    return Joined(tuple(systems), sets, tuple(labels), metric, caveats)
+    return Joined(tuple(systems), sets, tuple(labels), metric, tuple(caveats))
 
 
 def _read(path: Path) -> _Run:
@@ -162,11 +168,17 @@ def _check_distinct(name: str, folders: Sequence[Path], rows: Sequence[Labels]) 
         seen[key] = folder
 
 
-def _check_configs(systems: Sequence[System]) -> None:
-    """Refuse models of one system that were trained by different configs or on different data."""
+def _check_configs(systems: Sequence[System]) -> list[str]:
+    """Refuse models of one system that were trained by different configs or on different data.
+
+    Returns the systems of which it is not known what they were trained on.
+    """
+    unknown = []
     for system in systems:
         known = [folder for folder in system.folders if (folder / "config.yaml").is_file()]
         told = [protocol_of(folder) for folder in dict.fromkeys(known)]
+        if any(TRAINED_ON not in found for found in told):
+            unknown.append(system.name)
         for folder, other in zip(known[1:], told[1:], strict=False):
             differ = sorted(
                 k for k in told[0].keys() | other.keys() if told[0].get(k) != other.get(k)
@@ -178,6 +190,7 @@ def _check_configs(systems: Sequence[System]) -> None:
                     f"protocols: {', '.join(differ)}; {key} is {told[0].get(key)} and "
                     f"{other.get(key)}"
                 )
+    return unknown
 
 
 def protocol_of(folder: Path) -> Mapping[str, Any]:
@@ -198,7 +211,7 @@ def protocol_of(folder: Path) -> Mapping[str, Any]:
         if isinstance(path, str):
             found[f"{use} set"] = Path(path).parent.name
             if os.path.isfile(path):
-                found[f"utterances of the {use} set"] = _digest(Path(path))
+                found[TRAINED_ON.replace("train", use)] = _digest(Path(path))
     return found
 
 

@@ -175,7 +175,16 @@ def write_shapes(lm, kept, left_out):
 def test_pieces_of_another_language_model_may_leave_out_other_utterances(finished):
     write_shapes("m1", ["a", "b"], ["c"])
     write_shapes("m2", ["c", "b"], ["a"])
-    assert len(join(finished)["systems"][0]["seeds"]) == 4
+    found = join(finished)
+    assert len(found["systems"][0]["seeds"]) == 4
+    assert not [said for said in found["caveats"] if "training utterances" in said]
+
+
+def test_it_is_said_that_nobody_knows_what_a_model_was_trained_on(finished, capsys):
+    found = join(finished)
+    (said,) = [said for said in found["caveats"] if "training utterances" in said]
+    assert "was not checked for base, ours:" in said
+    assert said in capsys.readouterr().out
 
 
 def test_models_that_were_given_other_utterances_are_refused(finished):
@@ -247,4 +256,4 @@ def test_names_that_the_joined_tables_do_not_have_are_refused(finished, names, m
 
 def test_tables_of_different_code_are_joined_and_say_so(finished):
     edit(finished[0], lambda content: content["made"].update(git="abc"))
-    assert "by different code: abc, " in join(finished)["caveats"][-1]
+    assert any("by different code: abc, " in said for said in join(finished)["caveats"])
