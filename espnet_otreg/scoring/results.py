@@ -72,7 +72,10 @@ def pooled_sets(given: Sequence[str], sets: Sequence[SetName]) -> list[SetName]:
             )
         of = {domains[name] for name in names}
         if len(of) > 1:
-            raise UserError(f"--pooled {text!r}: its test sets are {' and '.join(sorted(of))}")
+            raise UserError(
+                f"--pooled {text!r}: expected test sets of one domain, but they are "
+                f"{' and '.join(sorted(of))}"
+            )
         found.append(SetName(text, of.pop()))
     return found
 
@@ -122,7 +125,7 @@ def compare(
 
 
 def _load(place: Path, metric: str) -> Scored:
-    names = place.name.split(POOLED)
+    names = [place.name] if place.is_dir() else place.name.split(POOLED)
     return load_pooled({name: place.with_name(name) / SCORE_FILE for name in names}, metric)
 
 
