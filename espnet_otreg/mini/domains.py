@@ -139,17 +139,18 @@ def family(corpus: str) -> str:
 
 
 # clips per language in train, dev, test
+_MINI: dict[str, tuple[int, int, int]] = {
+    **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
+    **dict.fromkeys(GRADED, (100, 20, 60)),
+    **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
+}
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "smoke": {
         **{"read": (10, 3, 3), "covost2": (10, 3, 3), "fleurs": (10, 3, 3)},
         **dict.fromkeys(GRADED, (4, 1, 3)),
         **{"broad": (10, 3, 3), "librispeech": (10, 4, 4), "commonvoice": (10, 3, 3)},
     },
-    "mini": {
-        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
-        **dict.fromkeys(GRADED, (100, 20, 60)),
-        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
-    },
+    "mini": _MINI,
     "wide": {  # trains as mini does, and tests on five times as much
         **{"read": (2000, 30, 30), "covost2": (450, 40, 500), "fleurs": (450, 40, 500)},
         **dict.fromkeys(GRADED, (100, 20, 300)),
@@ -160,16 +161,9 @@ SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
         **dict.fromkeys(GRADED, (100, 100, 60)),
         **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
     },
-    "little": {  # as mini, but a quarter of the graded training sets; tests of 100 clips
-        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
-        **dict.fromkeys(GRADED, (25, 20, 100)),
-        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
-    },
-    "more": {  # as little, but three times the graded training sets of mini
-        **{"read": (2000, 30, 30), "covost2": (450, 40, 100), "fleurs": (450, 40, 100)},
-        **dict.fromkeys(GRADED, (300, 20, 100)),
-        **{"broad": (3000, 30, 30), "librispeech": (2000, 40, 100), "commonvoice": (450, 40, 100)},
-    },
+    # As mini, but a quarter of the graded training sets, or three times them; tests of 100 clips.
+    "little": {**_MINI, **dict.fromkeys(GRADED, (25, 20, 100))},
+    "more": {**_MINI, **dict.fromkeys(GRADED, (300, 20, 100))},
     "large": {
         **{"read": (12000, 300, 500), "covost2": (4000, 300, 500), "fleurs": (4000, 300, 500)},
         **dict.fromkeys(GRADED, (2000, 100, 500)),

@@ -227,3 +227,12 @@ def test_sets_of_different_normalisers_are_not_pooled(tmp_path, make_experiment,
         make_experiment(tmp_path / folder, {"fleurs_test": [1]}, normaliser="none")
     with pytest.raises(UserError, match="cannot be pooled"):
         run(["exp/base", "exp/ot"], [SetName("covost2_test+fleurs_test", "in-domain")])
+
+
+def test_a_set_whose_own_name_has_a_plus_is_one_set(tmp_path, make_experiment, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("exp/base", "exp/ot"):
+        made = Path(make_experiment(tmp_path / folder, {"covost2_test": [1]})) / TAG
+        (made / "covost2_test").rename(made / "dev+test")
+    (tested,) = run(["exp/base", "exp/ot"], [SetName("dev+test", "in-domain")]).sets
+    assert tested.parts[TOTAL].utterances == 12
